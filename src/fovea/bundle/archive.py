@@ -1,0 +1,95 @@
+"""A bundle's files: a folder, or the same as one `.fovea` zip. Read and written here, and nowhere else."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from fovea.errors import BundleError, writing
+from fovea.files import write_atomic
+from fovea.types import Floats
+
+REQUIRED = ("bundle.json", "model.onnx", "golden.npz")
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """The required files of a bundle by name.
+
+    Raises:
+        BundleError: There is nothing there, it is something else, or a file is missing.
+    """
+    if not path.exists():
+        raise BundleError(
+            f"no bundle at {str(path)!r}: there is no such path",
+            got="nothing",
+            expected="a bundle folder (it holds bundle.json) or a .fovea file",
+            fix="check the name; `fovea train` writes a bundle to RUN/bundle",
+        )
+    if path.is_dir():
+        if not (path / "bundle.json").exists() and (path / "bundle" / "bundle.json").exists():
+            path = path / "bundle"  # a run was named: its bundle is meant
+        names = {name for name in REQUIRED if (path / name).is_file()}
+        _check_complete(path, names)
+        try:
+            return {name: (path / name).read_bytes() for name in REQUIRED}
+        except OSError as error:
+            raise BundleError(
+                f"the bundle {str(path)!r} cannot be read: {error.strerror}", got=error.strerror, expected="files that you may read", fix="change their permissions"
+            ) from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_complete(path, set(archive.namelist()))
+            return {name: archive.read(name) for name in REQUIRED}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise BundleError(
+            f"{str(path)!r} is not a bundle", got=str(error), expected="a bundle folder or a .fovea file", fix="name RUN/bundle, or make the .fovea file again"
+        ) from error
+
+
+def write_files(path: Path, files: dict[str, bytes]) -> Path:
+    """Writes a bundle: a folder, or one zip where the name ends in `.fovea`. `bundle.json` comes last: it makes it one."""
+    if path.suffix == ".fovea":
+
+        def fill(file: BinaryIO) -> None:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name, content in files.items():
+                    archive.writestr(name, content)
+
+        return write_atomic(path, fill)
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "bundle.json").unlink(missing_ok=True)  # from here to the last line it is no bundle
+    for name in sorted(files, key=lambda name: name == "bundle.json"):
+        write_atomic(path / name, files[name])
+    return path
+
+
+def pack_arrays(arrays: dict[str, Floats]) -> bytes:
+    """Arrays as the bytes of an `.npz`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def unpack_arrays(content: bytes, *, path: Path) -> dict[str, Floats]:
+    """The arrays of an `.npz`; nothing in it is executed."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise BundleError(
+            f"golden.npz of the bundle {str(path)!r} is broken", got=str(error), expected="the arrays that were written with it", fix="copy the bundle again, or train again"
+        ) from error
+
+
+def _check_complete(path: Path, names: set[str]) -> None:
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise BundleError(
+            f"{str(path)!r} is not a whole bundle: {' and '.join(missing)} missing",
+            got=", ".join(sorted(names)) or "none of a bundle's files",
+            expected=", ".join(REQUIRED),
+            fix="name the folder that holds bundle.json (RUN/bundle), or make the bundle again",
+        )

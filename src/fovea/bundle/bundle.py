@@ -1,0 +1,157 @@
+"""A bundle in use: opened, checked against its own golden answers, and asked."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from fovea.bundle.archive import read_files, unpack_arrays
+from fovea.bundle.format import BUNDLE_FORMAT, BundleInfo
+from fovea.data import decode
+from fovea.engines import Engine, open_engine
+from fovea.errors import BundleError, UnreadableImage
+from fovea.loading.parallel import chunks, map_ordered
+from fovea.loading.readers import Reader
+from fovea.tasks import Task, create_task
+from fovea.types import Floats, Pixels, Prediction
+
+TOLERANCE = 1e-4  # largest difference of a probability between what made a bundle and what it answers
+_TURN = 8  # pictures a turn of a thread, as in embedding
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. Its answers come from `model.onnx` alone; nothing of training is needed.
+
+    Args:
+        info: What `bundle.json` says.
+        path: Where it was read from.
+        engine: Runs the model; safe from several threads.
+        task: Knows what the outputs mean.
+    """
+
+    info: BundleInfo
+    path: Path
+    engine: Engine
+    task: Task
+
+    @property
+    def class_names(self) -> list[str]:
+        return self.info.class_names
+
+    def to_json(self) -> dict[str, Any]:
+        """What `bundle.json` says, and where it was read from."""
+        return {"path": str(self.path)} | self.info.to_json()
+
+    def to_text(self) -> str:
+        names = ", ".join(self.class_names[:10]) + (" ..." if len(self.class_names) > 10 else "")
+        return f"{self.path}: {self.info.backbone}, {len(self.class_names)} classes ({names}), pictures of {self.info.preprocessing.size_px} px"
+
+    def prepare(self, content: bytes, *, path: str = "picture") -> Pixels:
+        """An image file's bytes -> the model's square, uint8 (S, S, 3).
+
+        Raises:
+            UnreadableImage: It cannot be decoded; the message names `path`.
+        """
+        preprocessing = self.info.preprocessing
+        return preprocessing.apply(decode(content, path=path, min_side_px=preprocessing.min_side_px).pixels)
+
+    def outputs(self, pixels: Pixels) -> dict[str, Floats]:
+        """uint8 (B, S, S, 3) as `prepare` gives -> the model's outputs."""
+        return self.engine(pixels)
+
+    def predict_bytes(self, content: bytes, *, path: str = "picture") -> Prediction:
+        """What the model says of one image file."""
+        return self.task.decode(self.outputs(self.prepare(content, path=path)[None]))[0]
+
+    def outputs_of(self, readers: Sequence[Reader]) -> Iterator[dict[str, Floats] | UnreadableImage]:
+        """The outputs (without the batch axis) of many image files in their order, decoded and run side by side in threads."""
+
+        def look(turn: range) -> list[dict[str, Floats] | UnreadableImage]:
+            found: list[Pixels | UnreadableImage] = []
+            for index in turn:
+                try:
+                    found.append(self.prepare(readers[index].read(), path=readers[index].path))
+                except UnreadableImage as problem:
+                    found.append(problem)
+            whole = [pixels for pixels in found if not isinstance(pixels, UnreadableImage)]
+            outputs = self.outputs(np.stack(whole)) if whole else {}
+            rows = iter(range(len(whole)))
+            answers: list[dict[str, Floats] | UnreadableImage] = []
+            for each in found:
+                if isinstance(each, UnreadableImage):
+                    answers.append(each)
+                else:
+                    row = next(rows)
+                    answers.append({name: values[row] for name, values in outputs.items()})
+            return answers
+
+        for answers in map_ordered(look, chunks(len(readers), _TURN)):
+            yield from answers
+
+
+def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
+    """Opens a bundle (a folder, a `.fovea` file, or a run folder) and checks that it answers as it did when it was made.
+
+    Raises:
+        BundleError: It is missing, incomplete, of a newer format, or gives other answers than its golden ones.
+    """
+    path = Path(path)
+    files = read_files(path)
+    info = _parse(files["bundle.json"], path)
+    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), create_task(info.task, info.class_names))
+    golden = unpack_arrays(files["golden.npz"], path=path)
+    check_golden(bundle.engine, golden, path=path)
+    return bundle
+
+
+def check_golden(engine: Engine, golden: dict[str, Floats], *, path: Path) -> None:
+    """Runs the golden inputs and compares with the golden outputs.
+
+    Raises:
+        BundleError: An output is missing, or a probability differs by 1e-4 or more.
+    """
+    wanted = tuple(name for name in golden if name != "pixels")
+    missing = [name for name in wanted if name not in engine.output_names]
+    if "pixels" not in golden or missing or "probabilities" not in wanted:
+        raise BundleError(
+            f"the bundle {str(path)!r} and its golden answers do not belong together",
+            got=", ".join(golden),
+            expected="pixels and " + ", ".join(engine.output_names),
+            fix="copy the whole bundle again, or make it again",
+        )
+    answers = engine(golden["pixels"].astype(np.uint8), wanted)
+    difference = float(np.abs(answers["probabilities"] - golden["probabilities"]).max())
+    if not difference < TOLERANCE:  # also where it is not a number
+        raise BundleError(
+            f"the bundle {str(path)!r} no longer answers as it did when it was made",
+            got=f"probabilities that differ by {difference:.2g}",
+            expected=f"at most {TOLERANCE:g}",
+            fix="copy the bundle again: its model or golden.npz was changed; if that does not help, say which engine and processor it is",
+        )
+
+
+def _parse(content: bytes, path: Path) -> BundleInfo:
+    try:
+        raw = json.loads(content)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BundleError(f"bundle.json of {str(path)!r} is broken", got=str(error), expected="JSON", fix="copy the bundle again, or make it again") from error
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if isinstance(found, int) and found > BUNDLE_FORMAT:
+        raise BundleError(
+            f"the bundle {str(path)!r} was made by a newer Fovea", got=f"format {found}", expected=f"format {BUNDLE_FORMAT}", fix="pip install --upgrade fovea"
+        )
+    try:
+        return BundleInfo.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BundleError(
+            f"bundle.json of {str(path)!r} is not as a bundle's must be: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}",
+            got=repr(first.get("input"))[:200],
+            expected="what bundle.schema.json says",
+            fix="make the bundle again",
+        ) from error

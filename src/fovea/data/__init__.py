@@ -1,0 +1,8 @@
+"""From what the user has (a folder, a table, an archive, a name) to decoded pictures and their splits."""
+
+from fovea.data.decode import MAX_PIXELS, Decoded, decode
+from fovea.data.opening import open_source
+from fovea.data.source import Source, check_classes
+from fovea.data.split import assign_splits
+
+__all__ = ["MAX_PIXELS", "Decoded", "Source", "assign_splits", "check_classes", "decode", "open_source"]

@@ -1,0 +1,1 @@
+"""One file for each kind of data; dropping in a file adds one."""

@@ -1,0 +1,142 @@
+"""A CSV table: `path,label[,split][,group]`, one row a picture, paths relative to the table's own folder or absolute."""
+
+import csv
+import io
+import posixpath
+from collections.abc import Iterator
+
+from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource
+from fovea.data.sources.split_folders import SPLIT_NAMES
+from fovea.data.trees import Tree
+from fovea.errors import DataError
+from fovea.types import Item
+
+_COLUMNS = "the columns path,label and, where wanted, split and group"
+_MARKS = ",;\t"  # between cells; spreadsheets in many countries write semicolons
+
+
+def _find_table(tree: Tree) -> str | None:
+    """The table that the user named; or in an archive the one at its top whose header fits. A folder is never searched."""
+    if tree.table is not None:
+        return tree.table
+    if not tree.is_archive:
+        return None
+    fitting = [path for path in tree.paths if "/" not in path and path.lower().endswith(".csv") and _mark(_text(tree.read(path)))]
+    if len(fitting) > 1:
+        raise DataError(
+            f"{tree.location!r} holds several tables at its top",
+            got=", ".join(map(repr, fitting)),
+            expected="one table of paths and labels",
+            fix="leave one in the archive, with a column 'split' where there are several splits",
+        )
+    return fitting[0] if fitting else None
+
+
+@SOURCES.add(SourceInfo("a CSV table of paths and labels", recognises=lambda tree: _find_table(tree) is not None, order=100))
+def csv_table(tree: Tree) -> Source:
+    """Reads a table. Columns may come in any order; others are ignored, and so are blank lines and repeated rows.
+
+    Rows are counted as a spreadsheet does, the header being row 1. A file that is missing is named when it is read.
+
+    Raises:
+        DataError: The header does not fit, or a row does; the row is named.
+    """
+    table = _find_table(tree) or ""
+    items: dict[str, tuple[Item, int]] = {}
+    labels: dict[str, str] = {}
+    rows = _rows(_text(tree.read(table)), tree.location)
+    _, header = next(rows)
+    columns = {name.strip().lower(): index for index, name in enumerate(header)}
+    for number, cells in rows:
+        if len(cells) > len(header) and any(cells[len(header) :]):
+            raise _bad_row(tree, number, "has more cells than the header", f"{len(cells)} cells", f"{len(header)} cells", 'put "quotes" around a cell that holds a comma')
+        value = {name: cells[index] if index < len(cells) else "" for name, index in columns.items()}
+        path, label, word = _found(tree, value["path"]), value["label"].strip(), value.get("split", "").strip()
+        if not path or not label:
+            empty = "path" if not path else "label"
+            raise _bad_row(tree, number, f"has no {empty}", repr(cells), f"a {empty}", "fill it in, or remove the row")
+        split = SPLIT_NAMES.get(word.lower())
+        if word and split is None:
+            raise _bad_row(tree, number, f"has an unknown split {word!r}", repr(word), "train, validation (val, valid) or test, or nothing", "correct the word")
+        item = Item(path, labels.setdefault(label, label), split, value.get("group", "").strip() or None)
+        if (first := items.setdefault(path, (item, number))) != (item, number) and first[0] != item:
+            raise _bad_row(tree, number, f"contradicts row {first[1]} on {path!r}", _told(item), _told(first[0]), "remove one of the two rows")
+    _check_splits(tree, items)
+    folder = posixpath.dirname(table)
+    return TreeSource("csv_table", tree, [items[path][0] for path in sorted(items)], folder=folder + "/" if folder else "")
+
+
+def _rows(text: str, location: str) -> Iterator[tuple[int, list[str]]]:
+    """The header, then every row that is not blank, each with its number."""
+    mark = _mark(text)
+    first = text.lstrip().partition("\n")[0].strip()
+    if mark is None:
+        raise DataError(
+            f"{location!r} has no columns 'path' and 'label' in its first row",
+            got=repr(first[:80]) if first else "an empty file",
+            expected=_COLUMNS,
+            fix="write the column names into the first row: path,label",
+        )
+    number = 0
+    try:
+        for number, cells in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=mark), start=1):
+            if any(cell.strip() for cell in cells) and not _states_mark(cells, number):
+                yield number, cells
+    except csv.Error as error:
+        raise DataError(
+            f"{location!r} cannot be read as a table from row {number + 1} on",
+            got=str(error),
+            expected="comma-separated values, in UTF-8",
+            fix="look for a quotation mark that is not closed, or save the table anew as CSV (UTF-8)",
+        ) from error
+
+
+def _mark(text: str) -> str | None:
+    """What stands between the cells of the header, if that has the two columns that are needed."""
+    for mark in _MARKS:
+        try:
+            for number, cells in enumerate(csv.reader(io.StringIO(text[:10_000], newline=""), delimiter=mark), start=1):
+                if any(cell.strip() for cell in cells) and not _states_mark(cells, number):
+                    if {"path", "label"} <= {cell.strip().lower() for cell in cells}:
+                        return mark
+                    break
+        except csv.Error:
+            continue
+    return None
+
+
+def _states_mark(cells: list[str], number: int) -> bool:
+    """Excel's own first line `sep=;`, which says what stands between the cells."""
+    return number == 1 and cells[0].strip().lower().startswith("sep=")
+
+
+def _text(data: bytes) -> str:
+    """A table's text; bytes that are not UTF-8 are kept as Python keeps them in file names, so that such names are found."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8-sig", "surrogateescape")
+
+
+def _found(tree: Tree, path: str) -> str:
+    """A row's path, mended where it is only written in another way: spaces around it, Windows' separators, `./`."""
+    stripped = path.strip()
+    if path == stripped and "\\" not in path and not path.startswith("./"):
+        return path
+    mended = stripped.replace("\\", "/")
+    ways = (path, stripped, mended, posixpath.normpath(mended))
+    return next((way for way in ways if way and tree.has(way)), mended if stripped else "")
+
+
+def _check_splits(tree: Tree, items: dict[str, tuple[Item, int]]) -> None:
+    with_split = next((number for item, number in items.values() if item.split), None)
+    without = next((number for item, number in items.values() if not item.split), None)
+    if with_split and without:
+        raise _bad_row(tree, without, "has no split, and others have one", f"a split in row {with_split}", "a split in every row, or in none", "fill in the column 'split', or leave it out")
+
+
+def _told(item: Item) -> str:
+    return ", ".join(f"{name} {value!r}" for name, value in (("label", item.label), ("split", item.split), ("group", item.group)) if value)
+
+
+def _bad_row(tree: Tree, number: int, problem: str, got: str, expected: str, fix: str) -> DataError:
+    return DataError(f"row {number} of {tree.location!r} {problem}", got=got, expected=expected, fix=fix)

@@ -1,0 +1,1 @@
+"""Feature maps -> vectors, computed once for each picture and kept on disk."""

@@ -1,0 +1,62 @@
+"""A backbone made ready to embed: its weights, its preprocessing, and the engine that runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fovea.embeddings.store import Space
+from fovea.engines import Engine, open_engine
+from fovea.engines.to_onnx import module_to_onnx
+from fovea.files import cache_folder, hash_json, write_atomic
+from fovea.transforms.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from fovea.models.network import PixelBackbone
+
+# Raise it when the same weights would export to another graph: kept conversions and vectors are then made anew.
+_EXPORT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """What turns pictures into vectors.
+
+    Args:
+        body: The backbone behind its normalisation, in torch; left as it was found.
+        backbone_name: Its name, for people.
+        weights_hash: Of its state, as `models.weights.weights_hash` gives.
+        preprocessing: From a decoded picture to its square.
+        engine_name: Which engine runs it.
+    """
+
+    body: PixelBackbone
+    backbone_name: str
+    weights_hash: str
+    preprocessing: Preprocessing
+    engine_name: str = "onnxruntime"
+
+    @cached_property
+    def space(self) -> Space:
+        """The key of its vectors in the store."""
+        scaling = [values.flatten().tolist() for values in (self.body.shift, self.body.scale)]  # type: ignore[operator]
+        # the text of the module tells apart networks that share weights and differ in padding or strides
+        network = hash_json([_EXPORT_VERSION, self.weights_hash, str(self.body), scaling])
+        return Space(network, self.preprocessing.key, self.backbone_name)
+
+    @cached_property
+    def onnx(self) -> bytes:
+        """The embedding model as an ONNX file: made once for each weights and size, then kept in the cache folder."""
+        size_px = self.preprocessing.size_px
+        kept = cache_folder() / "engines" / f"{self.backbone_name}-{size_px}-{self.space.weights_hash}.onnx"
+        if kept.exists():
+            return kept.read_bytes()
+        model = module_to_onnx(self.body, size_px=size_px)
+        write_atomic(kept, model)
+        return model
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The opened engine."""
+        return open_engine(self.onnx, name=self.engine_name)

@@ -1,0 +1,136 @@
+"""Every error that Fovea raises on purpose.
+
+    FoveaError            exit code 1: it was asked for rightly and could not be done
+      DiskFull            no room left where a file had to be written
+      TrainingFailed      learning stopped, for example on a loss that is not a number
+      ParityError         an exported model answers differently from the one that was trained
+      InputError          exit code 2: what was passed cannot be used
+        UnreadableImage   one picture that cannot be decoded
+        DataError         the data as a whole cannot be used (no classes, one class, ...)
+        OutputError       the place to write to cannot be used
+        WeightsError      weights that are missing, broken, or of another architecture
+        BundleError       a bundle that is missing, broken, or of a newer format
+        MissingExtra      an optional package that is not installed
+        UnknownName       a name that no registry knows
+        DuplicateName     two entries claim one name
+
+An error's first line stands alone: it says what is wrong, and with which file. The lines below it give what was
+found, what was expected, and how to mend it.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class FoveaError(Exception):
+    """Base class. The parts are required, so that no message can leave one out."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, got: object, expected: object, fix: str) -> None:
+        self.problem, self.got, self.expected, self.fix = problem, str(got), str(expected), fix
+        super().__init__(f"{problem}\n  got:      {got}\n  expected: {expected}\n  fix:      {fix}")
+
+    def to_json(self) -> dict[str, str]:
+        """The parts, as the service and `--json` print them."""
+        return {"problem": self.problem, "got": self.got, "expected": self.expected, "fix": self.fix}
+
+
+class DiskFull(FoveaError):
+    pass
+
+
+class TrainingFailed(FoveaError):
+    pass
+
+
+class ParityError(FoveaError):
+    pass
+
+
+class InputError(FoveaError, ValueError):
+    exit_code = 2
+
+
+class UnreadableImage(InputError):
+    pass
+
+
+class DataError(InputError):
+    pass
+
+
+class OutputError(InputError):
+    pass
+
+
+class WeightsError(InputError):
+    pass
+
+
+class BundleError(InputError):
+    pass
+
+
+class MissingExtra(InputError, ImportError):
+    pass
+
+
+class UnknownName(InputError, LookupError):
+    pass
+
+
+class DuplicateName(InputError):
+    pass
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def from_os_error(error: OSError, path: str | Path) -> FoveaError:
+    """The Fovea error that says what the operating system's `error` means for someone who was writing `path`."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return DiskFull(
+            f"the disk is full: {str(path)!r} could not be written",
+            got=reason,
+            expected="free space on the disk that holds it",
+            fix="free some space (`fovea cache --clear` empties Fovea's own cache), or write to another disk with --out",
+        )
+    if error.errno in _FORBIDDEN:
+        return OutputError(
+            f"{str(path)!r} cannot be written: {reason.lower()}",
+            got=reason,
+            expected="a folder in which you may write",
+            fix="choose another place with --out, or change the permissions of this one",
+        )
+    return OutputError(
+        f"{str(path)!r} cannot be written: {reason.lower()}",
+        got=reason,
+        expected="a folder that exists or can be made",
+        fix="choose another place with --out",
+    )
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turns an operating system's error while writing `path` into one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FoveaError):
+            raise
+        raise from_os_error(error, path) from error
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
+    """The error for an optional package that `purpose` needs: it gives the install line."""
+    return MissingExtra(
+        f"{purpose} needs the package {package!r}, which is not installed",
+        got=f"no module {package!r}",
+        expected=f"fovea with its extra {extra!r}",
+        fix=f"pip install 'fovea[{extra}]'",
+    )

@@ -1,0 +1,125 @@
+"""Writes bundles: nothing is written unless torch and the engine agree on real pictures."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fovea.bundle.archive import pack_arrays, write_files
+from fovea.bundle.bundle import TOLERANCE
+from fovea.bundle.format import BundleInfo, Calibration, Output, TrainingData
+from fovea.engines import open_engine
+from fovea.engines.to_onnx import OPSET, append_head
+from fovea.errors import ParityError
+from fovea.export.card import card
+from fovea.files import printable
+from fovea.models.network import Network
+from fovea.tasks import Task
+from fovea.transforms.preprocessing import Preprocessing
+from fovea.types import Floats, Pixels
+from fovea.versions import versions
+
+NUM_GOLDEN = 4  # pictures that travel with a bundle and are run at every load: a few milliseconds
+NUM_COMPARED = 16  # pictures on which torch and the engine must agree before anything is written
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model in its parts: what a bundle is made of.
+
+    Args:
+        network: In torch: the reference.
+        onnx: Its body, exported: pixels -> embedding.
+        backbone_name: Its name in the registry.
+        temperature: Divides the logits.
+        preprocessing: From a decoded picture to the network's square.
+        task: What the outputs mean.
+        licences: Of the weights it started from.
+    """
+
+    network: Network
+    onnx: bytes
+    backbone_name: str
+    temperature: float
+    preprocessing: Preprocessing
+    task: Task
+    licences: tuple[str, ...] = ()
+
+    def reference(self, pixels: Pixels) -> dict[str, Floats]:
+        """torch's answer: uint8 (B, S, S, 3) -> probabilities (B, K) and embedding (B, D). The network is left as found."""
+        modes = [(part, part.training) for part in self.network.modules()]
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                embedding = self.network.body(torch.from_numpy(pixels))
+                logits = self.network.head(embedding) / self.temperature
+                return {"probabilities": logits.softmax(dim=1).numpy(), "embedding": embedding.numpy()}
+        finally:
+            for part, training in modes:
+                part.training = training
+
+
+def write_bundle(
+    path: Path,
+    trained: Trained,
+    *,
+    pictures: Pixels,
+    strategy: str,
+    training_data: TrainingData | None = None,
+    metrics: dict[str, object] | None = None,
+) -> Path:
+    """Makes a bundle, compares it with torch, and writes it.
+
+    Args:
+        path: A folder, or a file name that ends in `.fovea`.
+        trained: The model.
+        pictures: uint8 (N, S, S, 3), real ones of the data, on which torch and the engine must agree.
+        strategy: How it was trained.
+        training_data, metrics: For the card and `bundle.json`.
+
+    Raises:
+        ParityError: The engine answers differently; nothing was written.
+    """
+    model = append_head(trained.onnx, trained.network.head.arrays(), temperature=trained.temperature)
+    golden = _agreed(trained, model, pictures[:NUM_COMPARED])
+    info = BundleInfo(
+        task=trained.task.name,
+        class_names=list(trained.task.class_names),
+        preprocessing=trained.preprocessing,
+        outputs={name: Output(**output) for name, output in trained.task.outputs(golden["embedding"].shape[1]).items()},
+        calibration=Calibration(temperature=trained.temperature),
+        backbone=trained.backbone_name,
+        strategy=strategy,
+        training_data=training_data or TrainingData(),
+        metrics=metrics or {},
+        licences=list(trained.licences),
+        versions=versions("fovea", "numpy", "onnx", "onnxruntime", "torch"),
+        opset=OPSET,
+    )
+    files = {
+        "model.onnx": model,
+        "golden.npz": pack_arrays({name: values[:NUM_GOLDEN] for name, values in golden.items()}),
+        "README.md": printable(card(info)).encode(),
+        "bundle.json": (printable(json.dumps(info.to_json(), indent=2, ensure_ascii=False)) + "\n").encode(),
+    }
+    return write_files(path, files)
+
+
+def _agreed(trained: Trained, model: bytes, pictures: Pixels) -> dict[str, Floats]:
+    """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
+    expected = trained.reference(pictures)
+    answers = open_engine(model)(pictures, ("probabilities", "embedding"))
+    difference = float(np.abs(answers["probabilities"] - expected["probabilities"]).max())
+    # a tie within the tolerance may fall either way; anything else must name the same class
+    best = expected["probabilities"].max(axis=1)
+    chosen = np.take_along_axis(expected["probabilities"], answers["probabilities"].argmax(axis=1)[:, None], axis=1)[:, 0]
+    if not (difference < TOLERANCE and np.all(best - chosen < TOLERANCE)):
+        raise ParityError(
+            "the exported model answers differently from the one that was trained; no bundle was written",
+            got=f"probabilities that differ by {difference:.2g}",
+            expected=f"less than {TOLERANCE:g}, and the same most probable class",
+            fix="report this with the backbone's name and the versions of torch, onnx and onnxruntime",
+        )
+    return {"pixels": pictures, **expected}

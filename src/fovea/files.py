@@ -1,0 +1,133 @@
+"""Files and folders: atomic writes, content hashes, and where the cache is. Nothing here knows what a picture is."""
+
+import csv
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fovea.errors import OutputError, from_os_error, writing
+
+
+def write_atomic(path: str | Path, content: bytes | str | Callable[[BinaryIO], None]) -> Path:
+    """Writes a whole file or nothing: a temporary file beside it, flushed to the disk, then renamed.
+
+    Args:
+        path: Where the file shall stand; its folder is made.
+        content: Bytes, text (UTF-8), or a function that writes to an open binary file.
+
+    Raises:
+        DiskFull, OutputError: The file could not be written; what stood there before still stands.
+    """
+    path = Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes private files; a result is an ordinary one
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    return path
+
+
+def write_json(path: str | Path, value: object) -> Path:
+    """Writes JSON that every parser takes: UTF-8, no NaN, and names of any bytes spelt printably."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return write_atomic(path, printable(text) + "\n")
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Writes a CSV table with a header (RFC 4180 quoting, "\\n" between lines)."""
+
+    class _Utf8:
+        def __init__(self, file: BinaryIO) -> None:
+            self.file = file
+
+        def write(self, text: str) -> int:
+            return self.file.write(printable(text).encode())
+
+    def fill(file: BinaryIO) -> None:
+        writer = csv.writer(_Utf8(file), lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+    return write_atomic(path, fill)
+
+
+def printable(text: str) -> str:
+    """`text` with bytes that are not UTF-8 (kept by Python as lone surrogates) spelt as \\xNN, so that it can be written."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def hash_bytes(*parts: bytes | str) -> str:
+    """BLAKE2b of the parts, each with its length, as 40 hex digits: the key of everything that is cached."""
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """The hash of a JSON value, the same for the same content whatever the order of its keys."""
+    return hash_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")))
+
+
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file, as 64 hex digits: what hubs and passports quote."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where Fovea keeps what it can compute again: `FOVEA_CACHE`, else the platform's cache folder."""
+    if chosen := os.environ.get("FOVEA_CACHE"):
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("fovea", appauthor=False))
+
+
+def ready_folder(path: str | Path) -> Path:
+    """Makes a folder and proves that it can be written, before any work is done for it.
+
+    Raises:
+        OutputError: It is a file, or cannot be made or written.
+        DiskFull: There is no room for even a small file.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise OutputError(
+            f"{str(path)!r} is a file, and a folder is to be written there",
+            got="a file",
+            expected="a new name, or a folder",
+            fix="choose another name with --out, or move the file away",
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    return path
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

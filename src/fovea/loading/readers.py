@@ -1,0 +1,50 @@
+"""One picture's bytes, when they are wanted, under a name for messages: from a file, or from a source."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from fovea.data import Source
+from fovea.errors import UnreadableImage
+from fovea.types import Item
+
+
+class Reader(ABC):
+    """Gives one picture's bytes; `path` is what messages and tables call it."""
+
+    path: str
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """The whole file.
+
+        Raises:
+            UnreadableImage: It is not there, or may not be read.
+        """
+
+
+class FileReader(Reader):
+    def __init__(self, path: str, file: Path) -> None:
+        self.path, self._file = path, file
+
+    def read(self) -> bytes:
+        try:
+            return self._file.read_bytes()
+        except (OSError, ValueError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            raise UnreadableImage(
+                f"{self.path!r} cannot be read: {reason}", got=reason, expected="a picture file that you may read", fix="check its name and its permissions"
+            ) from error
+
+
+class SourceReader(Reader):
+    def __init__(self, source: Source, item: Item) -> None:
+        self.path, self._source, self._item = item.path, source, item
+
+    def read(self) -> bytes:
+        return self._source.read(self._item)
+
+
+def source_readers(source: Source, items: Sequence[Item]) -> list[Reader]:
+    """A reader for each item."""
+    return [SourceReader(source, item) for item in items]

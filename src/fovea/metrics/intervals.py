@@ -1,0 +1,18 @@
+"""How far a measured share may lie from the truth."""
+
+from statistics import NormalDist
+
+
+def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share, (low, high) in 0..1; (0, 1) where nothing was measured.
+
+    Unlike the textbook's normal interval it stays inside 0..1 and is right for few pictures and for shares near 1.
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)

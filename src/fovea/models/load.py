@@ -1,0 +1,155 @@
+"""Weights into a backbone and out of it: what was loaded, what is new, what was unused; what does not fit is refused."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as to_safetensors
+from torch import nn
+
+from fovea.errors import WeightsError
+from fovea.files import hash_bytes, write_atomic
+from fovea.models.backbone import BACKBONES, Backbone, create_backbone
+from fovea.models.find import ResolvedWeights
+from fovea.models.passport import METADATA_KEY, Passport
+from fovea.models.tensor_files import TensorFile, open_tensors
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of each tensor, by name: `loaded` from the file, `new` (as the network was made), `unused` in the file."""
+
+    path: str
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    unused: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """A few lines for people."""
+        lines = [f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.new)} tensors from {self.path}"]
+        lines += [f"  {what}: {', '.join(names)}" for what, names in (("new", self.new), ("unused", self.unused)) if names]
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return asdict(self)
+
+
+def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, drop_classifier: bool = False) -> LoadReport:
+    """Loads a file into a backbone; half-precision numbers become the backbone's own.
+
+    The classifier is left as it was made where `drop_classifier` is set, and where the file has none; a backbone without
+    one leaves the file's unused. Everything else must fit, name by name and shape by shape: the backbone is unchanged
+    after an error.
+
+    Raises:
+        WeightsError: The file cannot be read, is of another architecture, or knows another number of classes.
+    """
+    path, notes = (weights.path, weights.notes) if isinstance(weights, ResolvedWeights) else (Path(weights), ())
+    own: dict[str, torch.Tensor] = backbone.state_dict()  # shares the backbone's memory
+    prefix = backbone.classifier_name + "."
+    with open_tensors(path) as file:
+        heads = [{name for name in names if name.startswith(prefix)} for names in (own, file.shapes)]
+        apart = set().union(*heads) if drop_classifier or not all(heads) else set()
+        loaded = [name for name in own if name in file.shapes and name not in apart]
+        _check_fit(
+            path,
+            own={name: tuple(tensor.shape) for name, tensor in own.items() if name not in apart},
+            found={name: shape for name, shape in file.shapes.items() if name not in apart},
+            prefix=prefix,
+        )
+        _check_kinds(path, [name for name in loaded if own[name].is_floating_point()], file)
+        with torch.no_grad():
+            for name in loaded:
+                own[name].copy_(file.read(name))
+        return LoadReport(
+            path=str(path),
+            loaded=tuple(loaded),
+            new=tuple(name for name in own if name not in loaded),
+            unused=tuple(sorted(set(file.shapes) - set(loaded))),
+            notes=(*notes, *file.notes),
+        )
+
+
+def save_weights(module: nn.Module, path: str | Path, passport: Passport) -> Path:
+    """Writes a module's tensors as safetensors, whole or not at all, with the passport in the metadata.
+
+    Raises:
+        DiskFull, OutputError: The file could not be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    text = json.dumps(replace(passport, sha256="").to_json(), sort_keys=True)  # no file can hold its own digest
+    return write_atomic(path, to_safetensors(tensors, metadata={METADATA_KEY: text}))  # one key: the order of several is by chance
+
+
+def weights_hash(module: nn.Module) -> str:
+    """A hash of what a module computes with: its layers as torch prints them, and the names, kinds, shapes and bytes of its tensors.
+
+    The layers are in it because the same numbers answer differently under another padding or stride. 40 hex digits.
+    """
+    parts: list[bytes | str] = [str(module)]
+    for name, tensor in sorted(module.state_dict().items()):
+        flat = tensor.detach().cpu().reshape(-1)  # in logical order, whatever the memory format
+        parts += [name, f"{tensor.dtype} {tuple(tensor.shape)}", flat.view(torch.uint8).numpy().tobytes()]
+    return hash_bytes(*parts)
+
+
+def _check_kinds(path: Path, fractions: list[str], file: TensorFile) -> None:
+    """Raises where a file holds whole numbers for tensors of fractions: torch would copy them as they are."""
+    if whole := [name for name in fractions if name not in file.floating]:
+        raise WeightsError(
+            f"the weights are whole numbers where fractions are due: {str(path)!r}",
+            got=f"integers in {whole[0]}",
+            expected="float32, float16 or bfloat16",
+            fix="use the file from before it was quantised",
+        )
+
+
+def _check_fit(path: Path, *, own: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], prefix: str) -> None:
+    """Raises where names or shapes differ; the counters of batch norm may be missing, as in old files."""
+    differ = [name for name in own if name in found and own[name] != found[name]]
+    missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
+    extra = [name for name in found if name not in own]
+    if (
+        differ
+        and not missing
+        and not extra
+        and all(name.startswith(prefix) for name in differ)
+        and own[differ[0]][1:] == found[differ[0]][1:]
+    ):
+        raise WeightsError(
+            f"the weights are for {found[differ[0]][0]} classes and the network has {own[differ[0]][0]}: {str(path)!r}",
+            got=f"{differ[0]} {found[differ[0]]}",
+            expected=f"{differ[0]} {own[differ[0]]}",
+            fix=f"make the network with {found[differ[0]][0]} classes, or leave the file's classifier out (drop_classifier=True)",
+        )
+    if differ:
+        got, expected = f"{differ[0]} {found[differ[0]]}", f"{differ[0]} {own[differ[0]]}"
+    elif missing:
+        got, expected = f"no {missing[0]} (and {len(missing) - 1} more missing)", f"{missing[0]} {own[missing[0]]}"
+    elif extra:
+        got, expected = f"{extra[0]} {found[extra[0]]} (and {len(extra) - 1} more that have no place)", "only the tensors of this backbone"
+    else:
+        return
+    fits = _what_fits(found)
+    raise WeightsError(
+        f"the weights are of another architecture: {str(path)!r}",
+        got=got,
+        expected=expected,
+        fix=f"choose --backbone {fits}" if fits else "choose the backbone, and the options, that these weights are of",
+    )
+
+
+def _what_fits(found: Mapping[str, tuple[int, ...]]) -> str | None:
+    """The registered backbone that has just these tensors at its default options, classifier aside."""
+    for entry in BACKBONES:
+        with torch.device("meta"):  # shapes without memory
+            module = create_backbone(entry.name)
+        own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        if own == {name: shape for name, shape in found.items() if not name.startswith(module.classifier_name + ".")}:
+            return entry.name
+    return None

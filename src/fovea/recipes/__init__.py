@@ -1,0 +1,1 @@
+"""One file a command, each a flat function that reads from top to bottom."""

@@ -1,0 +1,217 @@
+"""See transfer learning work, in a minute, on data that comes along: handwritten digits."""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fovea.data import assign_splits, open_source
+from fovea.engines.to_onnx import module_to_onnx
+from fovea.errors import InputError, OutputError
+from fovea.evaluation.calibrate import calibrated, fit_temperature
+from fovea.export.bundles import Trained, write_bundle
+from fovea.files import ready_folder, write_json
+from fovea.loading.pictures import load_pictures
+from fovea.loading.scan import scan
+from fovea.models.backbone import count_parameters, create_backbone
+from fovea.models.heads import create_head
+from fovea.models.network import Network, PixelBackbone
+from fovea.progress import say
+from fovea.recipes._results import command_line
+from fovea.report import ReportData, Thumb, write_report
+from fovea.tasks import create_task
+from fovea.timing import Stopwatch
+from fovea.training.loop import Epoch, Examples, Schedule, fit, predict_logits
+from fovea.transforms.preprocessing import square
+from fovea.types import SPLITS, Ints, Pixels
+from fovea.versions import versions
+
+_SIZE_PX = 28  # the network's own; the digits are 8 px and are enlarged
+_FIRST, _SECOND = (0, 1, 2, 3, 4), (5, 6, 7, 8, 9)
+_FROZEN = "convolutions frozen"
+_BATCH_SIZE, _LR = 32, 1e-3
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The pictures (N, 28, 28, 3), which digit each is, and its split."""
+
+    pictures: Pixels
+    labels: Ints
+    splits: npt.NDArray[np.str_]
+
+    def rows(self, which: Sequence[int], split: str) -> Ints:
+        """The row numbers of these digits in this split."""
+        return np.flatnonzero(np.isin(self.labels, which) & (self.splits == split))
+
+    def examples(self, which: Sequence[int], split: str) -> Examples:
+        """What a network learns from: digits numbered in the order of `which`."""
+        return Examples(self.pictures, self.labels - which[0], self.rows(which, split))
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to begin the second task, and what came of it."""
+
+    name: str
+    network: Network
+    temperature: float
+    metrics: dict[str, Any]
+    seconds: float
+    num_trained: int
+    history: list[Epoch]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "n": self.metrics["n"],
+            "accuracy": self.metrics["accuracy"],
+            "accuracy_ci95": self.metrics["accuracy_ci95"],
+            "loss": self.metrics["nll"],
+            "seconds": round(self.seconds, 2),
+            "num_trained": self.num_trained,
+            "history": [asdict(row) for row in self.history],
+        }
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The ways side by side, and where to look."""
+
+    ways: list[Way]
+    report: Path
+    bundle: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ways": [way.to_json() for way in self.ways], "report": str(self.report), "bundle": str(self.bundle)}
+
+    def to_text(self) -> str:
+        lines = [f"{'the digits 5-9, after learning 0-4':<36}{'right':>8}   {'95 % interval':<16}{'loss':>7}{'seconds':>9}"]
+        for way in self.ways:
+            low, high = way.metrics["accuracy_ci95"]
+            interval = f"{low:.1%} to {high:.1%}"
+            lines.append(f"{way.name:<36}{way.metrics['accuracy']:>8.1%}   {interval:<16}{way.metrics['nll']:>7.3f}{way.seconds:>9.1f}")
+        return "\n".join([*lines, "", f"the model, ready to ship: {self.bundle}", f"open this in a browser:   {self.report}"])
+
+
+def demo(*, out: str = "fovea-demo", epochs: int = 10, seed: int = 0, overwrite: bool = False) -> Demo:
+    """Watch transfer learning work: learn the digits 0-4, then 5-9 with the first layers frozen, fresh, or free.
+
+    The standard texts' experiment, on scikit-learn's 1,797 handwritten digits: what a network learned of strokes from
+    five digits serves the other five.
+
+    Args:
+        out: The folder to write.
+        epochs: Passes over the pictures, the same for each way.
+        seed: Of everything that is drawn by chance.
+        overwrite: Replace an earlier demo in `out`.
+
+    Returns:
+        Accuracy with its interval, loss and seconds of each way, and the places of the report and the bundle.
+    """
+    if epochs < 1:
+        raise InputError("--epochs is less than one", got=str(epochs), expected="1 or more", fix="leave it out for 10")
+    folder = ready_folder(out)
+    if any(folder.iterdir()) and not overwrite:
+        raise OutputError(f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite")
+    watch = Stopwatch()
+    with open_source("digits") as source:
+        seen = scan(source)
+        splits = assign_splits(seen.items, seen.hashes, seed=seed)
+        pictures = load_pictures(source, seen.items, seen.hashes, preprocessing=square(_SIZE_PX)).pixels
+    digits = Digits(pictures, np.array([int(item.label or 0) for item in seen.items]), np.array(splits))
+
+    say("learning the digits 0-4")
+    first = _fresh(seed)
+    _learn(first, digits, _FIRST, epochs, seed)
+    ways: list[Way] = []
+    for name, network in (
+        (_FROZEN, _frozen(copy.deepcopy(first))),
+        ("everything re-initialised", _fresh(seed + 1)),
+        ("nothing frozen", copy.deepcopy(first)),
+    ):
+        say(f"learning the digits 5-9: {name}")
+        started = time.perf_counter()
+        history = _learn(network, digits, _SECOND, epochs, seed)
+        ways.append(_measured(name, network, digits, history, time.perf_counter() - started))
+
+    kept = next(way for way in ways if way.name == _FROZEN)
+    write_bundle(
+        folder / "bundle",
+        Trained(
+            kept.network, module_to_onnx(kept.network.body, size_px=_SIZE_PX), "convnet", kept.temperature, square(_SIZE_PX),
+            create_task("classification", tuple(map(str, _SECOND))),
+        ),
+        pictures=pictures[digits.rows(_SECOND, "train")[:16]],
+        strategy="frozen",
+        metrics={"test": kept.metrics},
+    )  # fmt: skip
+    result = Demo(ways, folder / "report.html", folder / "bundle")
+    write_json(folder / "metrics.json", result.to_json())
+    examples = [digits.rows([digit], "train")[place] for digit in _SECOND for place in range(3)]
+    write_report(
+        result.report,
+        ReportData(
+            title="Transfer learning on handwritten digits",
+            asked={
+                "Data": "scikit-learn's handwritten digits, 1,797 pictures of 8 px",
+                "Question": "does a network that knows the digits 0-4 learn 5-9 better than a fresh one?",
+                "Network": "the texts' two convolutions and two dense layers, 28 px",
+                "Epochs": f"{epochs}, the same for each way",
+                "Seed": str(seed),
+            },
+            command=command_line("demo", out=out, epochs=epochs, seed=seed),
+            notes=[
+                "Each way learned from the same pictures of 5-9 for the same number of epochs, and was tested once, on the same pictures.",
+                "Frozen means that the convolutions keep what they learned from 0-4; only the dense layers learn.",
+                "The bundle holds the network with the frozen convolutions.",
+            ],
+            class_names=[str(digit) for digit in _SECOND],
+            num_files={split: len(digits.rows(_SECOND, split)) for split in SPLITS},
+            class_counts={split: {str(digit): len(digits.rows([digit], split)) for digit in _SECOND} for split in SPLITS},
+            examples=[Thumb(pictures[row], seen.items[row].path, seen.items[row].label or "") for row in examples],
+            comparison=[way.to_json() for way in ways],
+            test=kept.metrics,
+            reliability=kept.metrics["reliability"],
+            timing=watch.seconds(),
+            versions=versions("fovea", "numpy", "onnxruntime", "scikit-learn", "torch"),
+            seed=seed,
+        ),
+    )
+    return result
+
+
+def _fresh(seed: int) -> Network:
+    """The texts' digits network with random weights drawn from the seed; its last dropout stands before the head."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        body = PixelBackbone(create_backbone("convnet", variant="transfer"), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        return Network(body, create_head("linear", num_features=body.backbone.num_features, num_classes=5))
+
+
+def _frozen(network: Network) -> Network:
+    """The same network, whose convolutions no longer learn."""
+    for name, parameter in network.body.backbone.named_parameters():
+        parameter.requires_grad_(not name.startswith("convs."))
+    return network
+
+
+def _learn(network: Network, digits: Digits, which: Sequence[int], epochs: int, seed: int) -> list[Epoch]:
+    # no early stopping: the ways are compared after the same number of epochs
+    schedule = Schedule(epochs, batch_size=_BATCH_SIZE, lr=_LR, patience=epochs, seed=seed)
+    return fit(network, digits.examples(which, "train"), digits.examples(which, "validation"), schedule=schedule)
+
+
+def _measured(name: str, network: Network, digits: Digits, history: list[Epoch], seconds: float) -> Way:
+    """Calibrates on validation, then answers the test pictures, once."""
+    validation, test = digits.examples(_SECOND, "validation"), digits.examples(_SECOND, "test")
+    temperature = fit_temperature(predict_logits(network, digits.pictures, 256, rows=validation.rows), validation.targets[validation.rows])
+    probabilities = calibrated(predict_logits(network, digits.pictures, 256, rows=test.rows), temperature)
+    metrics = create_task("classification", tuple(map(str, _SECOND))).metrics({"probabilities": probabilities}, test.targets[test.rows])
+    return Way(name, network, temperature, metrics, seconds, count_parameters(network), history)

@@ -1,0 +1,59 @@
+"""What backbones there are."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fovea.models.backbone import BACKBONES, BackboneInfo
+from fovea.models.weights import candidates
+from fovea.registry import Entry
+
+
+@dataclass(frozen=True)
+class Models:
+    """The backbones, as rows."""
+
+    rows: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"models": self.rows}
+
+    def to_text(self) -> str:
+        lines = [f"{'name':<22}{'parameters':>14}{'size':>8}  weights at hand"]
+        for row in self.rows:
+            lines.append(f"{row['name']:<22}{row['num_parameters']:>14,}{row['image_size_px']:>5} px  {row['weights_at_hand'] or '-'}")
+        if len(self.rows) == 1:
+            row = self.rows[0]
+            lines += ["", row["summary"], f"source: {row['source']}", f"channels {row['channels']} at strides {row['strides']}"]
+            lines += [f"weights {w['name']}: {w['trained_on']}; {w['score']}; {w['licence']}" for w in row["weights"]]
+        return "\n".join(lines)
+
+
+def models(name: str | None = None) -> Models:
+    """List the backbones, or show one.
+
+    Args:
+        name: A backbone; by default all are listed.
+
+    Returns:
+        A row for each: name, parameters, size, known weights, licence.
+    """
+    at_hand = candidates()
+    entries = [BACKBONES[name]] if name else list(BACKBONES)
+    return Models([_row(entry, at_hand.get(entry.name)) for entry in entries])
+
+
+def _row(entry: Entry[BackboneInfo], at_hand: str | None) -> dict[str, Any]:
+    info = entry.info
+    return {
+        "name": entry.name,
+        "summary": (entry.build.__doc__ or "").strip().splitlines()[0],
+        "num_parameters": info.num_parameters,
+        "image_size_px": info.image_size_px,
+        "smallest_input_px": info.smallest_input_px,
+        "channels": list(info.channels),
+        "strides": list(info.strides),
+        "source": info.source,
+        "licence": info.licence,
+        "weights": [passport.to_json() for passport in info.passports],
+        "weights_at_hand": at_hand,
+    }

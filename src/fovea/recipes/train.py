@@ -1,0 +1,137 @@
+"""The main job: from a folder of pictures to a bundle and a report."""
+
+from dataclasses import astuple, fields
+from typing import Literal
+
+from fovea.audit.survey import survey
+from fovea.bundle.format import TrainingData
+from fovea.data import open_source
+from fovea.embeddings.store import EmbeddingStore
+from fovea.evaluation.calibrate import calibrated, fit_temperature
+from fovea.export.bundles import Trained, write_bundle
+from fovea.files import write_csv, write_json
+from fovea.progress import say
+from fovea.recipes._reporting import some_pictures, write_train_report
+from fovea.recipes._results import command_line
+from fovea.selection.choose import choose
+from fovea.tasks import create_task
+from fovea.timing import Stopwatch
+from fovea.training.loop import Epoch
+from fovea.training.run import Metrics, Run, Timing, open_run
+from fovea.training.settings import TrainSettings, checked
+from fovea.training.strategy import create_strategy
+from fovea.versions import versions
+
+
+def train(
+    data: str,
+    *,
+    out: str,
+    task: Literal["auto", "classification"] = "auto",
+    strategy: Literal["auto", "probe", "scratch"] = "auto",
+    backbone: str = "auto",
+    weights: str = "auto",
+    head: Literal["linear", "mlp"] = "linear",
+    image_size: int | None = None,
+    epochs: int | None = None,
+    batch_size: int = 32,
+    lr: float = 1e-3,
+    patience: int = 8,
+    engine: Literal["onnxruntime", "openvino"] = "onnxruntime",
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Run:
+    """Learn to tell the classes of your pictures apart, measure it, and write a model to ship and a report to read.
+
+    Args:
+        data: A folder of class folders; a folder with train, validation and test folders; a CSV with the columns path,
+            label and, if you like, split and group; a zip or tar of any of these; or a built-in name (digits, shapes).
+        out: The folder to write: report.html, metrics.json, bundle/ and more. An unfinished run there is resumed.
+        task: What is to be answered; "auto" takes it from the data.
+        strategy: "probe" learns a head on a frozen backbone; "scratch" learns a network from nothing; "auto" takes probe
+            where pretrained weights are at hand.
+        backbone: A name from `fovea models`, or "auto".
+        weights: "auto", "none", or a safetensors file.
+        head: "linear" is logistic regression; "mlp" has one hidden layer.
+        image_size: Side in pixels of the square that the network sees; by default the weights' own.
+        epochs: At most so many passes over the pictures, where there are any; early stopping mostly ends sooner.
+        batch_size: Pictures a step.
+        lr: Learning rate of Adam.
+        patience: Epochs without a lower validation loss before it stops.
+        engine: What runs the frozen backbone.
+        seed: Of everything that is drawn by chance.
+        overwrite: Replace an earlier run in `out`.
+
+    Returns:
+        The run: its folder, and the content of its metrics.json.
+    """
+    watch = Stopwatch()
+    settings = checked(
+        data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
+        epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, engine=engine, seed=seed,
+    )  # fmt: skip
+    with open_source(data, seed=seed) as source, EmbeddingStore() as store:
+        plan = choose(settings, source)
+        with open_run(out, settings, overwrite=overwrite) as run:
+            for note in plan.notes:
+                say(note)
+            learner = create_strategy(plan)
+            seen = survey(source, learner, store, seed=seed, watch=watch)
+            write_json(run.audit, seen.audit.to_json())
+            for problem in seen.audit.unreadable:
+                say(f"left out: {problem.problem}")
+
+            # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
+            goal = create_task("classification", source.class_names)
+            targets, rows = goal.targets(seen.labels), seen.rows
+            with watch("train_s"):
+                learned = learner.learn(
+                    seen.inputs, targets, train=rows["train"], validation=rows["validation"], checkpoint=run.checkpoint, key=seen.data_hash
+                )
+                temperature = fit_temperature(learned.logits[rows["validation"]], targets[rows["validation"]])
+            write_csv(run.history, [field.name for field in fields(Epoch)], [astuple(row) for row in learned.history])
+            with watch("evaluate_s"):
+                probabilities = calibrated(learned.logits, temperature)
+                measured = {split: goal.metrics({"probabilities": probabilities[index]}, targets[index]) if len(index) else None for split, index in rows.items()}
+            predicted = probabilities.argmax(axis=1)
+            write_csv(
+                run.predictions,
+                ("path", "split", "true", "predicted", "probability"),
+                [(seen.items[i].path, "test", seen.items[i].label, source.class_names[predicted[i]], f"{probabilities[i].max():.6f}") for i in rows["test"]],
+            )
+
+            # Write what is shipped, what is read, and last of all what says that the run is finished.
+            figures = {split: found for split, found in measured.items() if found and split != "train"}
+            with watch("export_s"):
+                write_bundle(
+                    run.bundle,
+                    Trained(plan.network, learned.onnx, plan.backbone_name, temperature, plan.preprocessing, goal, plan.licences),
+                    pictures=some_pictures(source, [seen.items[i] for i in rows["train"]], plan.preprocessing),
+                    strategy=plan.strategy,
+                    training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
+                    metrics=figures,
+                )
+            metrics = Metrics(
+                task=goal.name,
+                strategy=plan.strategy,
+                backbone=plan.backbone_name,
+                class_names=list(source.class_names),
+                num_files={split: len(index) for split, index in rows.items()},
+                validation=measured["validation"],
+                test=measured["test"],
+                timing=Timing(),
+                seed=seed,
+                command=command_line("train", data, out=out, **settings.model_dump(exclude={"data"}, exclude_defaults=True)),
+                versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
+                notes=[*plan.notes, *learned.notes],
+                weights=plan.weights_said,
+                image_size_px=plan.preprocessing.size_px,
+                temperature=temperature,
+                train=measured["train"],
+                search=learned.search,
+            )
+            with watch("report_s"):
+                write_train_report(run, source, seen, probabilities, metrics, learned.history, watch.seconds())
+            metrics.timing = Timing(**watch.seconds())
+            write_json(run.metrics, metrics.model_dump(mode="json"))
+    return Run(run.path, metrics, run.report, run.bundle)

@@ -1,0 +1,240 @@
+"""What to do next: concrete advice, read off the data and the measurements. Each piece is one small function of the whole.
+
+The thresholds are judgements about what is worth a person's time; where one follows from more than that, it says so.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from fovea.metrics.intervals import wilson
+from fovea.report.data import ReportData
+from fovea.report.honesty import honesty, read_bins
+from fovea.report.learning import learning
+from fovea.report.measured import Measured, class_results, confused_pairs, measured
+from fovea.report.words import between, count, listed, percent, quoted, share
+
+_FEW_PICTURES = 20  # for learning one class: below this every single picture matters
+_WIDE = 0.10  # an interval wider than this leaves the second digit of the accuracy unknown
+_OVERFIT = 0.10
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One piece of advice.
+
+    Args:
+        headline: What stands out, one sentence.
+        detail: What to do about it; text between backticks is code.
+        important: It makes the figures of this report wrong or meaningless.
+        see: The id of the report's section that shows it, or None.
+    """
+
+    headline: str
+    detail: str
+    important: bool = False
+    see: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.headline} {self.detail}"
+
+
+def advise(data: ReportData) -> list[Advice]:
+    """What to do next, important things first; never empty."""
+    result = measured(data)
+    found = [advice for rule in _DATA_RULES for advice in rule(data)]
+    if result is not None:
+        found += [advice for result_rule in _RESULT_RULES for advice in result_rule(data, result)]
+    found += [advice for late_rule in _LATE_RULES for advice in late_rule(data)]
+    if not found:
+        found.append(
+            Advice(
+                "Nothing stands out.",
+                "The data has no faults that Fovea looks for, and the figures agree with each other. Try the model on pictures that it has never seen: `fovea predict RUN/bundle PHOTOS`.",
+            )
+        )
+    return sorted(found, key=lambda advice: not advice.important)  # stable: the rules' own order otherwise
+
+
+def _leaks(data: ReportData) -> Iterator[Advice]:
+    if leaks := data.audit.get("leaks"):
+        yield Advice(
+            f"{count(len(leaks), data.noun)} for testing {_is(len(leaks))} also among those for training.",
+            "The model has seen the answers, so its accuracy looks better than it is. Remove them from one side and train again.",
+            important=True,
+            see="findings",
+        )
+
+
+def _conflicts(data: ReportData) -> Iterator[Advice]:
+    if conflicts := data.audit.get("conflicts"):
+        yield Advice(
+            f"The same {data.noun} has two different labels, {_times(len(conflicts))}.",
+            "One of the labels is wrong. Decide which, and delete the other copy.",
+            important=True,
+            see="findings",
+        )
+
+
+def _unreadable(data: ReportData) -> Iterator[Advice]:
+    if unreadable := data.audit.get("unreadable"):
+        n = len(unreadable)
+        yield Advice(
+            f"{count(n, 'file')} could not be read and {'was' if n == 1 else 'were'} left out.",
+            "Each is named below with what is wrong. Replace or delete them.",
+            see="findings",
+        )
+
+
+def _duplicates(data: ReportData) -> Iterator[Advice]:
+    if duplicates := data.audit.get("duplicates"):
+        yield Advice(
+            f"{count(len(duplicates), data.noun)} {_is(len(duplicates))} there more than once.",
+            "Copies teach nothing new and count twice. Keep one of each.",
+            see="findings",
+        )
+
+
+def _few_pictures(data: ReportData) -> Iterator[Advice]:
+    counts = {name: n for name, n in (data.class_counts.get("train") or {}).items() if n > 0}
+    if len(counts) < 2:
+        return
+    middle = median(counts.values())
+    # A class that has as many as the others is small because all are: that is said once, below.
+    small = sorted((name for name, n in counts.items() if n < _FEW_PICTURES and n < middle or n < middle / 4), key=lambda name: counts[name])
+    if small:
+        least = counts[small[0]]
+        yield Advice(
+            f"Few {data.noun}s of {listed(small)}.",
+            f"{quoted(small[0])} has {count(least, data.noun)} to learn from; the middle class has {middle:,.0f}. Add more, taken in different places and light.",
+            see="data",
+        )
+    elif middle < _FEW_PICTURES:
+        yield Advice(
+            f"Every class has few {data.noun}s: {middle:,.0f} to learn from, typically.",
+            "More of every class is the surest way to a better model. Fifty of each is a good start.",
+            see="data",
+        )
+
+
+def _no_test(data: ReportData, result: Measured) -> Iterator[Advice]:
+    if result.split != "test":
+        yield Advice(
+            "There is no test split.",
+            f"The {data.noun}s measured here also helped to choose settings. Set some aside in a folder `test`, and measure once on those: `fovea evaluate RUN/bundle PHOTOS`.",
+            see="sure",
+        )
+
+
+def _nothing_learned(data: ReportData, result: Measured) -> Iterator[Advice]:
+    if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
+        yield Advice(
+            "It has not been shown to have learned anything.",
+            f"It was right {percent(result.accuracy)} of the time; always answering {quoted(result.guess)} is right {percent(result.guess_accuracy)} of the time. "
+            "Check that the labels are right and that a person can tell the classes apart; then try more pictures, a pretrained backbone or more epochs.",
+            important=True,
+            see="wrong",
+        )
+
+
+def _confused(data: ReportData, result: Measured) -> Iterator[Advice]:
+    pairs = [pair for pair in confused_pairs(result, most=5) if pair.n >= 3 and (pair.n >= 0.05 * pair.of or pair.n >= 0.2 * (result.n - result.right))]
+    if len(result.class_names) > 2 and pairs and not result.no_better_than_guessing:
+        worst = pairs[0]
+        yield Advice(
+            f"{quoted(worst.true)} is often taken for {quoted(worst.predicted)}: {_times(worst.n)} of {worst.of:,}.",
+            f"Look at those {data.noun}s. Add some that show the difference, or make the two classes one if the difference does not matter.",
+            see="wrong",
+        )
+
+
+def _weak_class(data: ReportData, result: Measured) -> Iterator[Advice]:
+    weak = [c for c in class_results(result) if c.recall is not None and wilson(c.right, c.n)[1] < result.accuracy - 0.05]
+    if weak and not result.no_better_than_guessing:
+        worst = min(weak, key=lambda c: (c.recall or 0.0, -c.n))
+        others = f" (and {count(len(weak) - 1, 'other class')})" if len(weak) > 1 else ""
+        yield Advice(
+            f"{quoted(worst.name)}{others} is recognised less often than the rest.",
+            f"{worst.right:,} of its {count(worst.n, data.noun)}, {percent(worst.right / worst.n)}, against {percent(result.accuracy)} over all. Add {data.noun}s of it first.",
+            see="wrong",
+        )
+
+
+def _suspicious_labels(data: ReportData, result: Measured) -> Iterator[Advice]:
+    sure = [mistake for mistake in data.mistakes if mistake.probability >= 0.95]
+    if sure:
+        yield Advice(
+            f"It was very sure of {count(len(sure), 'wrong answer')}.",
+            "Look at them first: where the model is right and the label is wrong, mend the label.",
+            see="mistakes",
+        )
+
+
+def _wide_interval(data: ReportData, result: Measured) -> Iterator[Advice]:
+    if result.hi - result.lo > _WIDE:
+        # Four times as many pictures halve an interval; the count for +-2.5 points is 1.96^2 p (1 - p) / 0.025^2.
+        p = min(max(result.accuracy, 0.05), 0.95)
+        enough = math.ceil(1.96**2 * p * (1 - p) / 0.025**2 / 50) * 50
+        yield Advice(
+            f"With {count(result.n, f'{result.split} {data.noun}')}, the accuracy is only known to be between {between(result.lo, result.hi)}.",
+            f"About {enough:,} {result.split} {data.noun}s would narrow that to {share(0.05)} points.",
+            see="sure",
+        )
+
+
+def _calibration(data: ReportData, result: Measured) -> Iterator[Advice]:
+    judged = honesty(read_bins(data.reliability), result.ece)
+    if judged is not None and judged.verdict in ("too sure", "too modest"):
+        yield Advice(
+            f"Its percentages are {judged.verdict}.",
+            f"They are off by {share(judged.ece)} points on average. Use its answers, not its percentages, until more validation {data.noun}s allow a better calibration.",
+            see="sure",
+        )
+
+
+def _curves(data: ReportData) -> Iterator[Advice]:
+    seen = learning(data.history)
+    if seen is None:
+        return
+    if seen.gap is not None and seen.gap > _OVERFIT and seen.train_accuracy is not None and seen.validation_accuracy is not None:
+        yield Advice(
+            f"It learned the training {data.noun}s by heart (overfitting).",
+            f"It is right on {percent(seen.train_accuracy)} of those and on {percent(seen.validation_accuracy)} of the validation {data.noun}s. "
+            "More pictures, augmentation or a pretrained backbone help; more epochs do not.",
+            see="learning",
+        )
+    elif seen.still_improving:
+        yield Advice(
+            "It was still improving when the training ended.",
+            f"The best of its {seen.epochs:,} epochs was the last one. Give it more with `--epochs {2 * seen.epochs}`.",
+            see="learning",
+        )
+
+
+def _compared(data: ReportData) -> Iterator[Advice]:
+    rows = [row for row in data.comparison if row.get("accuracy") is not None and row.get("accuracy_ci95")]
+    if len(rows) < 2:
+        return
+    best, second = sorted(rows, key=lambda row: -row["accuracy"])[:2]
+    if best["accuracy_ci95"][0] <= second["accuracy_ci95"][1]:
+        yield Advice(
+            f"{quoted(best['name'])} and {quoted(second['name'])} are too close to call.",
+            f"Their intervals overlap, so another test split could turn the order around. Test with more {data.noun}s, or repeat each with other seeds (`--seed 1`, `--seed 2`).",
+            see="comparison",
+        )
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _times(n: int) -> str:
+    return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
+
+
+_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_leaks, _conflicts, _unreadable)
+_RESULT_RULES: tuple[Callable[[ReportData, Measured], Iterator[Advice]], ...] = (
+    _nothing_learned, _no_test, _weak_class, _confused, _suspicious_labels, _wide_interval, _calibration,
+)  # fmt: skip
+_LATE_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_compared, _curves, _few_pictures, _duplicates)

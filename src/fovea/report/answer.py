@@ -1,0 +1,76 @@
+"""The first sentence of the page: how good is it, in numbers that anyone can check."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fovea.report.data import Json, ReportData
+from fovea.report.measured import Measured, split_sizes
+from fovea.report.words import between, count, percent, quoted, share
+
+Tone = Literal["plain", "caution", "bad"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page opens with.
+
+    Args:
+        sentence: The answer.
+        caution: What must be known with it, or "".
+        tone: How the caution is meant.
+    """
+
+    sentence: str
+    caution: str = ""
+    tone: Tone = "plain"
+
+
+def answer(data: ReportData, result: Measured | None) -> Answer:
+    """The one answer of a report: of its measurement, else of its comparison, else of its data."""
+    if result is not None:
+        return _measured(data, result)
+    if ranked := ranking(data):
+        return _compared(data, ranked)
+    files = sum(split_sizes(data).values())
+    if files:
+        return Answer(f"Here are {count(files, data.noun)} of {_classes(len(data.class_names))}. No model has been measured on them yet.")
+    return Answer("Nothing has been measured yet.")
+
+
+def ranking(data: ReportData) -> list[Json]:
+    """The compared trainings with a known accuracy, best first."""
+    return sorted((row for row in data.comparison if row.get("accuracy") is not None), key=lambda row: -row["accuracy"])
+
+
+def _measured(data: ReportData, result: Measured) -> Answer:
+    what = f"{result.split} {data.noun}"
+    right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
+    sentence = f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
+    if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
+        caution = (
+            f"This is no better than always answering {quoted(result.guess)}, which is right {percent(result.guess_accuracy)} of the time. "
+            "It has not been shown to have learned anything."
+        )
+        return Answer(sentence, caution, "bad")
+    if data.audit.get("leaks"):
+        return Answer(sentence, f"Some test {data.noun}s were also used for training, so the truth is lower.", "bad")
+    if result.split != "test":
+        caution = (
+            f"There was no test split. The validation {data.noun}s also helped to choose settings, "
+            "so expect a little less on new ones."
+        )
+        return Answer(sentence, caution, "caution")
+    return Answer(sentence)
+
+
+def _compared(data: ReportData, ranked: list[Json]) -> Answer:
+    best, others = ranked[0], ranked[1:]
+    on = f" of {count(int(best['n']), f'test {data.noun}')}" if best.get("n") else f" of the {data.noun}s"
+    sentence = f"{quoted(str(best['name']))} did best: it was right on {percent(best['accuracy'])}{on}"
+    if others:
+        sentence += ", against " + " and ".join(f"{share(row['accuracy'])} for {quoted(str(row['name']))}" for row in others[:3])
+    return Answer(sentence + ".")
+
+
+def _classes(number: int) -> str:
+    return count(number, "class")

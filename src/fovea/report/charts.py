@@ -1,0 +1,136 @@
+"""The charts of one report: which lines, under which words."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fovea.report.data import Json, ReportData
+from fovea.report.figures import Series, line_chart, reliability_chart
+from fovea.report.honesty import Bin
+from fovea.report.learning import Curve, Learning, curve
+from fovea.report.words import figure, number, percent, share, short
+
+_MOST_LINES = 8  # as many as the page has colours
+_MOST_ROWS = 40  # of the table of epochs
+_COLUMNS = (("loss", "Loss", "lower is better", False), ("accuracy", "Accuracy", "higher is better", True))
+_SPLITS = (("train", "training"), ("validation", "validation"))
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart with its caption and the lines to name in a legend (none where one line needs no name)."""
+
+    svg: Markup
+    caption: str
+    legend: tuple[Series, ...] = ()
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One line of the table of epochs, values None where the history has none."""
+
+    epoch: float
+    train_loss: float | None
+    validation_loss: float | None
+    train_accuracy: float | None
+    validation_accuracy: float | None
+
+
+def history_charts(data: ReportData, seen: Learning | None) -> list[Chart]:
+    """Loss and accuracy over the epochs, training against validation."""
+    charts = []
+    for column, name, better, in_percent in _COLUMNS:
+        curves = [(words, curve(data.history, split, column)) for split, words in _SPLITS]
+        lines = tuple(Series(words, points, colour, dashed=words == "training") for colour, (words, points) in enumerate(curves) if points)
+        best = seen.best_epoch if seen else None
+        svg = line_chart(
+            lines,
+            key=f"history-{column}",
+            title=f"{name} over the epochs",
+            description=" ".join(_told(line.name, list(line.points), name.lower(), in_percent) for line in lines),
+            x_label="epoch",
+            y_label=f"{name.lower()} ({'%, ' if in_percent else ''}{better})",
+            in_percent=in_percent,
+            mark=(best, f"kept: epoch {best:.0f}") if best is not None else None,
+        )
+        if svg:
+            charts.append(Chart(svg, f"{name} of each epoch: {better}.", lines))
+    return charts
+
+
+def epoch_rows(history: Sequence[Json]) -> list[EpochRow]:
+    """The history as a table: at most 40 epochs, evenly spaced, with the first and the last."""
+    columns = [dict(curve(history, split, column)) for column in ("loss", "accuracy") for split in ("train", "validation")]
+    epochs = sorted(set().union(*columns))
+    if len(epochs) > _MOST_ROWS:
+        epochs = [epochs[round(i * (len(epochs) - 1) / (_MOST_ROWS - 1))] for i in range(_MOST_ROWS)]
+    return [EpochRow(epoch, *(column.get(epoch) for column in columns)) for epoch in epochs]
+
+
+def search_chart(data: ReportData) -> tuple[Chart, float] | None:
+    """The score of each regularisation tried, and the value that was taken; None where nothing was tried."""
+    tried = sorted((value, score, number(row, "std") or 0.0) for row in data.search if (value := number(row, "value")) is not None and (score := number(row, "score")) is not None)
+    if not tried:
+        return None
+    chosen = data.chosen if data.chosen is not None else max(tried, key=lambda row: row[1])[0]
+    in_percent = all(0 <= score <= 1 for _, score, _ in tried)
+    line = Series("score", [(value, score) for value, score, _ in tried], spread=[std for _, _, std in tried])
+    best = max(score for _, score, _ in tried)
+    svg = line_chart(
+        [line],
+        key="search",
+        title="Score of each regularisation that was tried",
+        description=f"{len(tried)} values were tried; the best mean score is {percent(best) if in_percent else figure(best)}. {figure(chosen)} was taken.",
+        x_label="strength C: small holds back, large lets go" if tried[0][0] > 0 else "regularisation",
+        y_label="cross-validated accuracy (%)" if in_percent else "cross-validated score",
+        in_percent=in_percent,
+        log_x=tried[0][0] > 0,
+        mark=(chosen, f"taken: {figure(chosen)}"),
+    )
+    return (Chart(svg, "The band is the spread between the folds."), chosen) if svg else None
+
+
+def comparison_charts(data: ReportData) -> list[Chart]:
+    """The curves of several trainings over each other: the validation split, or training where there is none."""
+    charts = []
+    for column, name, better, in_percent in _COLUMNS:
+        for split, words in reversed(_SPLITS):
+            lines = tuple(
+                Series(str(row.get("name", index + 1)), points, index)
+                for index, row in enumerate(data.comparison[:_MOST_LINES])
+                if (points := curve(row.get("history") or (), split, column))
+            )
+            svg = line_chart(
+                lines,
+                key=f"comparison-{column}",
+                title=f"{words.capitalize()} {name.lower()} of each training, over the epochs",
+                description=" ".join(_told(short(line.name), list(line.points), name.lower(), in_percent) for line in lines),
+                x_label="epoch",
+                y_label=f"{words} {name.lower()} ({'%, ' if in_percent else ''}{better})",
+                in_percent=in_percent,
+            )
+            if svg:
+                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()} of each epoch: {better}.", lines))
+                break
+    return charts
+
+
+def sure_chart(bins: Sequence[Bin], *, noun: str) -> Chart | None:
+    """The reliability diagram, or None where no bin holds a picture."""
+    full = [b for b in bins if b.accuracy is not None]
+    if not full:
+        return None
+    told = "; ".join(f"{share(b.lo)} to {share(b.hi)} % sure: right on {share(b.accuracy or 0.0)} % of {b.n:,}" for b in full)
+    svg = reliability_chart(bins, key="reliability", title="How sure it said it was, and how often it was right", description=told + ".")
+    return Chart(svg, f"Each bar: the {noun}s for which it was about that sure; above it, how many. On the diagonal, it means what it says. Pale bars stand on fewer than 10.")
+
+
+def _told(name: str, points: Curve, what: str, in_percent: bool) -> str:
+    """A line in a sentence: where it begins, where it ends."""
+    finite = [y for _, y in points if math.isfinite(y)]
+    if not finite:
+        return f"{name}: no {what} is a finite number."
+    first, last = ((percent(y) if in_percent else figure(y)) for y in (finite[0], finite[-1]))
+    return f"{name}: {what} goes from {first} to {last} in {len(points):,} epochs."

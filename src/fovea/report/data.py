@@ -1,0 +1,98 @@
+"""What a report shows: plain values only, so that whoever trained can fill it and nobody else need know the page.
+
+K is the number of classes. Every field but the title may be left empty; the page then leaves out what it would show.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fovea.types import Pixels
+
+Json = Mapping[str, Any]  # an object as it stands in metrics.json, audit.json or a row of history.csv
+
+
+@dataclass(frozen=True, eq=False)
+class Thumb:
+    """One example picture.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 160 px.
+        path: Its name in the data.
+        caption: The class that it stands for; examples with one caption are shown side by side.
+    """
+
+    pixels: Pixels
+    path: str
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
+class Mistake:
+    """One picture that the model got wrong.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 160 px.
+        path: Its name in the data.
+        true, predicted: Class names.
+        probability: What the model gave to `predicted`, 0 to 1.
+    """
+
+    pixels: Pixels
+    path: str
+    true: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """The whole content of a report.
+
+    Args:
+        title: The heading, for example "cats_dogs: 2 classes".
+        asked: What was asked, in words: {"Data": "photos/", "Strategy": "probe", "Seed": "0", ...}, in the order to show.
+        command: The command line that does it again.
+        notes: What "auto" chose and why, one plain sentence each.
+        noun: What one input is called ("picture", "photo", "sound"); an "s" makes the plural.
+        class_names: All K names, in the order of the confusion matrix.
+        num_files: {split: files}.
+        class_counts: {split: {class: files}}.
+        examples: A few pictures per class.
+        audit: As audit.json: `unreadable` [{path, problem, fix}], `duplicates` [[path, ...]], `conflicts`, `leaks`, `ignored`.
+        history: Rows of history.csv (epoch, split, loss, accuracy, lr, seconds); empty where there are no epochs.
+        search: What was tried for the regularisation, [{value, score, std}], shown where there is no history.
+        chosen: The `value` of the search that was taken; by default the one with the best score.
+        validation, test: As in metrics.json (n, accuracy, accuracy_ci95, top5_accuracy, ece, nll, confusion K x K with
+            true classes as rows), or None where there is no such split.
+        reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
+        mistakes: Of the same split, the most confident first.
+        comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
+        timing: As in metrics.json: {total_s, decode_s, ...}, in seconds.
+        versions: {package: version}.
+        seed: Of the run.
+        created: When it was made, in words; empty leaves it out.
+    """
+
+    title: str
+    asked: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    notes: Sequence[str] = ()
+    noun: str = "picture"
+    class_names: Sequence[str] = ()
+    num_files: Mapping[str, int] = field(default_factory=dict)
+    class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    examples: Sequence[Thumb] = ()
+    audit: Json = field(default_factory=dict)
+    history: Sequence[Json] = ()
+    search: Sequence[Json] = ()
+    chosen: float | None = None
+    validation: Json | None = None
+    test: Json | None = None
+    reliability: Sequence[Json] = ()
+    mistakes: Sequence[Mistake] = ()
+    comparison: Sequence[Json] = ()
+    timing: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    created: str = ""

@@ -1,0 +1,224 @@
+"""Charts as inline SVG: pure functions from numbers to markup, coloured by the page's own CSS variables.
+
+Each has a title and a description for those who cannot see it. Sizes are SVG units, about one CSS pixel on a phone.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from fovea.report.honesty import Bin
+from fovea.report.words import clean, figure, percent, share
+
+_WIDTH, _HEIGHT = 440, 290
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 30, 46
+_MOST_POINTS = 300  # per line: more than the pixels can show, and the page must stay small
+_DOTS_UP_TO = 15  # points of a line that are few enough to mark each
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart.
+
+    Args:
+        name: For the legend.
+        points: (x, y), in the order of x; a y that is not finite breaks the line.
+        colour: 0 to 7, one of the page's series colours.
+        dashed: Drawn with dashes.
+        spread: Half the height of a band around each point, or None.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: int = 0
+    dashed: bool = False
+    spread: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Maps values to SVG units, for a chart with axes."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    log_x: bool = False
+
+    def x(self, value: float) -> float:
+        lo, hi = self.x_range
+        if self.log_x:
+            value, lo, hi = math.log10(value), math.log10(lo), math.log10(hi)
+        return _LEFT + (value - lo) / (hi - lo) * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        lo, hi = self.y_range
+        return _HEIGHT - _BOTTOM - (value - lo) / (hi - lo) * (_HEIGHT - _TOP - _BOTTOM)
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    key: str,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    in_percent: bool = False,
+    log_x: bool = False,
+    mark: tuple[float, str] | None = None,
+) -> Markup:
+    """Lines over a common axis; an empty Markup where no point is finite.
+
+    Args:
+        series: The lines; those with few points get dots.
+        key: Unique in the page, for the ids of title and description.
+        title, description: What it shows, in words.
+        x_label, y_label: With units.
+        in_percent: The values are fractions, and the axis shows percent.
+        log_x: The x axis is logarithmic; points with x <= 0 are left out.
+        mark: An x to mark by a vertical line, with its label.
+    """
+    lines = [(s, [(x, y, _spread(s, i)) for i, (x, y) in enumerate(s.points) if math.isfinite(x) and (x > 0 or not log_x)]) for s in series]
+    xs = [x for _, points in lines for x, y, _ in points if math.isfinite(y)]
+    ys = [end for _, points in lines for _, y, band in points if math.isfinite(y) for end in (y - band, y + band)]
+    if not xs:
+        return Markup("")
+    y_ticks = _ticks(min(ys), max(ys), 5)
+    if in_percent:
+        y_ticks = [tick for tick in y_ticks if -1e-9 <= tick <= 1 + 1e-9] or [0.0, 1.0]
+    x_ticks = _decades(min(xs), max(xs)) if log_x else _whole_ticks(min(xs), max(xs))
+    frame = _Frame(_widened(min(xs), max(xs), log_x), (min(*y_ticks, *ys), max(*y_ticks, *ys)), log_x)
+    parts = [_axes(frame, x_ticks, y_ticks, x_label, y_label, _percent_tick if in_percent else figure)]
+    if mark is not None:
+        parts.append(_mark(frame, *mark))
+    for line, points in lines:
+        kept = _thinned(points)
+        if line.spread is not None:
+            upper = [f"{frame.x(x):.1f},{frame.y(y + band):.1f}" for x, y, band in kept if math.isfinite(y)]
+            lower = [f"{frame.x(x):.1f},{frame.y(y - band):.1f}" for x, y, band in reversed(kept) if math.isfinite(y)]
+            parts.append(f'<polygon class="band s{line.colour}" points="{" ".join(upper + lower)}"/>')
+        dashes = " dashed" if line.dashed else ""
+        parts.append(f'<path class="line s{line.colour}{dashes}" d="{_path(frame, kept)}"/>')
+        if len(kept) <= _DOTS_UP_TO:
+            parts += [f'<circle class="dot s{line.colour}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3"/>' for x, y, _ in kept if math.isfinite(y)]
+    return _svg(key, title, description, parts)
+
+
+def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description: str) -> Markup:
+    """How often the model was right (bars) for each degree of sureness, against the diagonal of a perfectly honest one.
+
+    Bars that stand on fewer than 10 pictures are pale; the number of pictures is written above each.
+    """
+    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    frame = _Frame((0.0, 1.0), (0.0, 1.0))
+    parts = [_axes(frame, ticks, ticks, "how sure it said it was (%)", "how often it was right (%)", share, share)]
+    for b in bins:
+        if b.accuracy is None:
+            continue
+        left, right, top = frame.x(b.lo) + 1, frame.x(b.hi) - 1, frame.y(b.accuracy)
+        pale = " pale" if b.few else ""
+        parts.append(f'<rect class="bar{pale}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1):.1f}" height="{frame.y(0) - top:.1f}"/>')
+        parts.append(f'<text class="small" x="{(left + right) / 2:.1f}" y="{max(top - 4, _TOP - 4):.1f}" text-anchor="middle">{b.n:,}</text>')
+    parts.append(f'<path class="ideal" d="M{frame.x(0):.1f} {frame.y(0):.1f}L{frame.x(1):.1f} {frame.y(1):.1f}"/>')
+    return _svg(key, title, description, parts)
+
+
+def _svg(key: str, title: str, description: str, parts: Sequence[str]) -> Markup:
+    head = (
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-labelledby="{key}-title {key}-desc">'
+        f'<title id="{key}-title">{_text(title)}</title><desc id="{key}-desc">{_text(description)}</desc>'
+    )
+    return Markup(head + "".join(parts) + "</svg>")
+
+
+def _axes(
+    frame: _Frame,
+    x_ticks: Sequence[float],
+    y_ticks: Sequence[float],
+    x_label: str,
+    y_label: str,
+    y_text: Callable[[float], str],
+    x_text: Callable[[float], str] = figure,
+) -> str:
+    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    parts = []
+    for tick in y_ticks:
+        y = frame.y(tick)
+        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/><text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_text(y_text(tick))}</text>')
+    for tick in x_ticks:
+        x = frame.x(tick)
+        parts.append(f'<path class="tick" d="M{x:.1f} {bottom}v5"/><text x="{x:.1f}" y="{bottom + 19}" text-anchor="middle">{_text(x_text(tick))}</text>')
+    parts.append(f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>')
+    parts.append(f'<text class="label" x="{(_LEFT + right) / 2:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{_text(x_label)}</text>')
+    parts.append(f'<text class="label" x="0" y="14">{_text(y_label)}</text>')
+    return "".join(parts)
+
+
+def _mark(frame: _Frame, value: float, label: str) -> str:
+    x = frame.x(value)
+    right_half = x > (_LEFT + _WIDTH - _RIGHT) / 2
+    side = f'x="{x - 5:.1f}" text-anchor="end"' if right_half else f'x="{x + 5:.1f}"'
+    return f'<path class="mark" d="M{x:.1f} {_TOP - 8}V{_HEIGHT - _BOTTOM}"/><text class="small" {side} y="{_TOP - 2}">{_text(label)}</text>'
+
+
+def _path(frame: _Frame, points: Sequence[tuple[float, float, float]]) -> str:
+    parts, pen = [], "M"
+    for x, y, _ in points:
+        if not math.isfinite(y):
+            pen = "M"
+            continue
+        parts.append(f"{pen}{frame.x(x):.1f} {frame.y(y):.1f}")
+        pen = "L"
+    return "".join(parts)
+
+
+def _spread(series: Series, index: int) -> float:
+    return series.spread[index] if series.spread is not None and math.isfinite(series.spread[index]) else 0.0
+
+
+def _thinned(points: Sequence[tuple[float, float, float]]) -> Sequence[tuple[float, float, float]]:
+    """At most 300 of the points, evenly spaced, with the first and the last."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    step = (len(points) - 1) / (_MOST_POINTS - 1)
+    return [points[round(i * step)] for i in range(_MOST_POINTS)]
+
+
+def _ticks(lo: float, hi: float, about: int) -> list[float]:
+    """Round values (1, 2 or 5 times a power of ten) that enclose lo..hi, about so many."""
+    span = hi - lo or abs(hi) or 1.0
+    rough = span / about
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.floor(lo / step + 1e-9), math.ceil(hi / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+
+
+def _whole_ticks(lo: float, hi: float) -> list[float]:
+    """Whole numbers within lo..hi: epochs have no halves."""
+    ticks = _ticks(lo, hi, 6)
+    step = max(1.0, ticks[1] - ticks[0])
+    inside = [i * step for i in range(math.ceil(lo / step), math.floor(hi / step) + 1)]
+    return inside if inside and inside[0] - lo < step / 2 else [lo, *inside]
+
+
+def _decades(lo: float, hi: float) -> list[float]:
+    """Powers of ten within lo..hi, thinned to six at most; the ends where there is none."""
+    inside = [10.0**k for k in range(math.ceil(math.log10(lo) - 1e-9), math.floor(math.log10(hi) + 1e-9) + 1)]
+    return inside[:: math.ceil(len(inside) / 6)] if inside else sorted({lo, hi})
+
+
+def _widened(lo: float, hi: float, log: bool) -> tuple[float, float]:
+    """A range that is not empty."""
+    if lo < hi:
+        return lo, hi
+    return (lo / 2, lo * 2) if log else (lo - 0.5, lo + 0.5)
+
+
+def _percent_tick(value: float) -> str:
+    return percent(round(value, 6))
+
+
+def _text(text: str) -> str:
+    return str(escape(clean(text)))

@@ -1,0 +1,85 @@
+"""What the audit found, as short lists of sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fovea.report.data import Json
+from fovea.report.words import count, short
+
+_MOST = 20  # of each kind on the page; audit.json holds them all
+_PATH = 120
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: where, and (of a file that could not be read) what is wrong and how to mend it."""
+
+    where: str
+    problem: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """All faults of one kind: `faults` are the first, `num_more` are left to audit.json."""
+
+    headline: str
+    meaning: str
+    faults: tuple[Fault, ...]
+    num_more: int
+
+
+_KINDS = (
+    ("leaks", "{n} for testing found again among those for training", "The model has seen the answer, so it looks better than it is."),
+    ("conflicts", "{n} with two different labels", "The same bytes stand in two classes. One of the labels is wrong."),
+    ("unreadable", "{n} that could not be read", "They were left out of everything that follows, never replaced."),
+    ("duplicates", "{n} there more than once", "Exact copies, byte for byte. They are kept in one split."),
+    ("ignored", "{n} that are not {noun}s", "Their names do not end as those of {noun}s do. They were left alone."),
+)
+
+
+def findings(audit: Json, *, noun: str) -> list[Finding]:
+    """One finding for each kind of fault that there is, gravest first."""
+    found = []
+    for kind, headline, meaning in _KINDS:
+        entries = _entries(audit.get(kind))
+        if entries:
+            n = count(len(entries), "file" if kind in ("unreadable", "ignored") else noun)
+            found.append(
+                Finding(
+                    headline=headline.format(n=n, noun=noun),
+                    meaning=meaning.format(noun=noun),
+                    faults=tuple(_fault(entry) for entry in entries[:_MOST]),
+                    num_more=max(0, len(entries) - _MOST),
+                )
+            )
+    return found
+
+
+def _entries(value: object) -> Sequence[object]:
+    """The faults of one kind; a mere count is no list of faults."""
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _fault(entry: object) -> Fault:
+    """One entry of audit.json: a path, a list of paths, or an object with `path` or `paths` and what is known of them."""
+    if isinstance(entry, Mapping):
+        paths = entry.get("paths") or entry.get("files") or [entry.get("path", "")]
+        labels = entry.get("labels") or entry.get("class_names") or entry.get("splits") or [entry.get("label")]
+        notes = list(labels) if isinstance(labels, Sequence) and len(labels) == len(paths) else [None] * len(paths)
+        where = _joined([_with_note(path, note) for path, note in zip(paths, notes, strict=True)])
+        return Fault(where, str(entry.get("problem", "")), str(entry.get("fix", "")))
+    if isinstance(entry, Sequence) and not isinstance(entry, str):
+        return Fault(_joined([_with_note(path, None) for path in entry]))
+    return Fault(short(str(entry), _PATH))
+
+
+def _with_note(path: object, note: object) -> str:
+    if isinstance(path, Mapping):
+        path, note = path.get("path", ""), path.get("label") or path.get("split")
+    return short(str(path), _PATH) + (f" ({short(str(note))})" if note else "")
+
+
+def _joined(paths: Sequence[str]) -> str:
+    """a = b = c and 4 more."""
+    return " = ".join(paths[:4]) + (f" and {len(paths) - 4:,} more" if len(paths) > 4 else "")

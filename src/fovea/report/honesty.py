@@ -1,0 +1,97 @@
+"""Whether the model's percentages can be believed: calibration, told apart from luck."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from fovea.report.data import Json
+from fovea.report.words import number
+
+Verdict = Literal["honest", "too sure", "too modest", "unclear"]
+
+# Gaps below this share matter to nobody who reads a percentage. Where one begins to matter is a judgement, not a theorem.
+_SMALL = 0.02
+_FEW = 10  # pictures below which one bar says little
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The pictures for which the model was between `lo` and `hi` sure: `n` of them, `accuracy` of which were right.
+
+    `confidence` is their mean probability. Bins without pictures have None for both.
+    """
+
+    lo: float
+    hi: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+    @property
+    def few(self) -> bool:
+        return self.n < _FEW
+
+
+@dataclass(frozen=True)
+class Honesty:
+    """How far what the model says is from what is true.
+
+    Args:
+        ece: Expected calibration error: the mean distance between stated and true share, weighted by pictures.
+        luck: The same figure that a perfectly honest model would show on average, with as few pictures.
+        gap: Mean stated share less accuracy: positive is too sure.
+        verdict: In a word; "unclear" where the error is visible but not larger than twice luck.
+    """
+
+    ece: float
+    luck: float
+    gap: float
+    verdict: Verdict
+
+
+def read_bins(rows: Sequence[Json]) -> list[Bin]:
+    """The reliability bins with whatever is missing as None."""
+    return [
+        Bin(float(row["lo"]), float(row["hi"]), int(row["n"]), number(row, "confidence"), number(row, "accuracy")) if row["n"]
+        else Bin(float(row["lo"]), float(row["hi"]), 0, None, None)
+        for row in rows
+    ]
+
+
+def honesty(bins: Sequence[Bin], ece: float | None) -> Honesty | None:
+    """Judges the calibration, or gives None where no bin holds a picture.
+
+    Args:
+        bins: The reliability bins.
+        ece: As measured; computed from the bins where it is None.
+    """
+    full = [(b.n, b.confidence, b.accuracy) for b in bins if b.confidence is not None and b.accuracy is not None]
+    total = sum(n for n, _, _ in full)
+    if not total:
+        return None
+    if ece is None:
+        ece = sum(n * abs(confidence - accuracy) for n, confidence, accuracy in full) / total
+    luck = sum(n * _mean_deviation(n, confidence) for n, confidence, _ in full) / total
+    gap = sum(n * (confidence - accuracy) for n, confidence, accuracy in full) / total
+    verdict: Verdict
+    if ece <= max(_SMALL, 1.25 * luck):
+        verdict = "honest"
+    elif ece <= 2 * luck:
+        verdict = "unclear"
+    else:
+        verdict = "too sure" if gap > 0 else "too modest"
+    return Honesty(ece=ece, luck=luck, gap=gap, verdict=verdict)
+
+
+def _mean_deviation(n: int, p: float) -> float:
+    """Mean distance between the share of n throws that succeed and their chance p.
+
+    De Moivre's closed form for the binomial: 2 v C(n, v) p^v (1-p)^(n-v+1) / n with v = floor(np) + 1
+    (Diaconis and Zabell 1991, "Closed form summation for classical distributions", Statistical Science 6:284).
+    """
+    if n == 0 or p <= 0 or p >= 1:
+        return 0.0
+    v = math.floor(n * p) + 1
+    log_choose = math.lgamma(n + 1) - math.lgamma(v + 1) - math.lgamma(n - v + 1)
+    return 2 * v * math.exp(log_choose + v * math.log(p) + (n - v + 1) * math.log1p(-p)) / n

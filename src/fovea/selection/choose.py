@@ -1,0 +1,148 @@
+"""From settings with "auto" in them to a plan without: what was chosen is said, and why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from fovea.data import Source, decode
+from fovea.errors import InputError, UnreadableImage, WeightsError
+from fovea.files import sha256_file
+from fovea.models.backbone import BACKBONES, create_backbone
+from fovea.models.heads import create_head
+from fovea.models.network import Network, PixelBackbone
+from fovea.models.weights import ResolvedWeights, candidates, load_weights, resolve_weights, weights_hash
+from fovea.training.settings import TrainSettings
+from fovea.training.strategy import STRATEGIES, Plan
+from fovea.transforms.preprocessing import square
+from fovea.types import Item
+
+_PREFERRED = "mobilenet_v2"  # of several backbones with weights at hand: the quickest on a processor for its accuracy
+_FROM_SCRATCH = "convnet"
+_SMALL_PX = 64  # pictures of at most this side are met by the small network for 28 px
+_PEEK = 32  # pictures that are decoded to learn how large they are
+
+
+def choose(settings: TrainSettings, source: Source) -> Plan:
+    """The plan for these settings and this data. Weights are found and loaded here.
+
+    Raises:
+        WeightsError: Weights were asked for and are not at hand, or do not fit.
+        UnknownName: No backbone has that name.
+    """
+    notes: list[str] = []
+    name = settings.backbone if settings.backbone != "auto" else _pick_backbone(settings, notes)
+    if settings.strategy == "scratch" and settings.weights not in ("auto", "none"):
+        raise InputError(
+            "--strategy scratch begins with fresh weights, and --weights names some",
+            got=f"--weights {settings.weights}",
+            expected="--strategy probe, or no --weights",
+            fix="leave one of the two out",
+        )
+    resolved = _resolve(settings, name, notes)
+    strategy = settings.strategy if settings.strategy != "auto" else ("scratch" if resolved is None else "probe")
+    if settings.strategy == "auto":
+        notes.append(
+            f"strategy {strategy}: " + ("pretrained weights are at hand" if resolved else "there are no pretrained weights to transfer from")
+        )
+    if STRATEGIES[strategy].info.needs_weights and resolved is None:
+        notes.append(f"--weights none: {name} sees through random weights, which is only a baseline to compare with")
+
+    info = BACKBONES[name].info
+    options = dict(resolved.passport.options) if resolved else {}
+    size_px = settings.image_size or (resolved.passport.image_size_px if resolved else info.image_size_px)
+    if name == _FROM_SCRATCH and resolved is None:
+        side = settings.image_size or _typical_side(source)
+        options["variant"] = "28" if side <= _SMALL_PX else "180"
+        size_px = settings.image_size or int(options["variant"])
+        notes.append(f"convnet's variant for {options['variant']} px, since the pictures' shorter side is about {side} px")
+    if size_px < info.smallest_input_px and not options.get("variant"):
+        raise InputError(
+            f"--image-size {size_px} is too small for {name}", got=f"{size_px} px", expected=f"at least {info.smallest_input_px} px", fix="give a larger --image-size"
+        )
+    mean, std = ((resolved.passport.mean if resolved else None) or info.mean, (resolved.passport.std if resolved else None) or info.std)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        backbone = create_backbone(name, **options)
+        head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names))
+    if resolved:
+        report = load_weights(backbone, resolved)
+        notes += [note for note in report.notes if note not in notes]
+    return Plan(
+        settings=settings,
+        strategy=strategy,
+        backbone_name=name,
+        network=Network(PixelBackbone(backbone, mean, std), head),
+        weights_hash=weights_hash(backbone),
+        weights_said=resolved.said if resolved else "none: fresh random weights",
+        licences=(f"{resolved.passport.name}: {resolved.passport.licence}",) if resolved else (),
+        preprocessing=square(size_px),
+        notes=tuple(notes),
+    )
+
+
+def _pick_backbone(settings: TrainSettings, notes: list[str]) -> str:
+    if settings.strategy == "scratch" or settings.weights == "none":
+        notes.append(f"backbone {_FROM_SCRATCH}: a small network, for learning from these pictures alone")
+        return _FROM_SCRATCH
+    if settings.weights != "auto":
+        name = _backbone_of(Path(settings.weights))
+        notes.append(f"backbone {name}: the weights are for it")
+        return name
+    at_hand = candidates()
+    if at_hand:
+        name = _PREFERRED if _PREFERRED in at_hand else next(iter(at_hand))
+        notes.append(f"backbone {name}: its weights are at hand ({at_hand[name]})")
+        return name
+    try:
+        resolve_weights(_PREFERRED)
+    except WeightsError as error:
+        if settings.strategy == "probe":
+            raise
+        notes.append(f"backbone {_FROM_SCRATCH}: no pretrained weights are at hand ({error.problem})")
+        return _FROM_SCRATCH
+    notes.append(f"backbone {_PREFERRED}: its weights came from the hub")
+    return _PREFERRED
+
+
+def _resolve(settings: TrainSettings, name: str, notes: list[str]) -> ResolvedWeights | None:
+    if settings.strategy == "scratch" or settings.weights == "none" or name == _FROM_SCRATCH and settings.weights == "auto":
+        return None
+    try:
+        return resolve_weights(name, settings.weights)
+    except WeightsError as error:
+        if settings.strategy == "auto" and settings.weights == "auto":
+            notes.append(f"no pretrained weights of {name} are at hand: {error.problem}; {error.fix}")
+            return None
+        raise
+
+
+def _backbone_of(path: Path) -> str:
+    """Which backbone a weights file is for: by its passport, else by its name."""
+    digest = sha256_file(path) if path.is_file() else None
+    for entry in BACKBONES:
+        if digest and any(passport.sha256 == digest for passport in entry.info.passports):
+            return entry.name
+    named: Sequence[str] = [name for name in BACKBONES.names() if path.name.startswith(name)]
+    if named:
+        return max(named, key=len)
+    raise InputError(
+        f"which backbone the weights {str(path)!r} are for cannot be told from the file",
+        got="--backbone auto",
+        expected="one of " + ", ".join(BACKBONES.names()),
+        fix="name it with --backbone",
+    )
+
+
+def _typical_side(source: Source) -> int:
+    """The median of the shorter sides of some pictures, in pixels."""
+    sides = []
+    step = max(1, len(source.items) // _PEEK)
+    items: Sequence[Item] = source.items[::step]
+    for item in items:
+        try:
+            decoded = decode(source.read(item), path=item.path, min_side_px=_SMALL_PX)
+        except UnreadableImage:
+            continue
+        sides.append(min(decoded.width_px, decoded.height_px))
+    return sorted(sides)[len(sides) // 2] if sides else 180

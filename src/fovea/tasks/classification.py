@@ -1,0 +1,128 @@
+"""Classification: each picture belongs to exactly one class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fovea.errors import DataError
+from fovea.metrics.classification import (
+    accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+    top_k_accuracy,
+)
+from fovea.metrics.intervals import wilson
+from fovea.tasks.task import TASKS, Task, TaskInfo
+from fovea.types import Floats, Ints, Pixels, Prediction
+
+
+@dataclass(frozen=True)
+class ClassPrediction(Prediction):
+    """One picture's class.
+
+    Args:
+        class_name: The most probable class.
+        probability: Of that class, calibrated.
+        probabilities: Of every class, in the order of the model's classes.
+        prediction_set: The classes that together are as sure as the bundle promises; only the first where it promises none.
+        refused: Whether the picture is like nothing that the model was shown.
+    """
+
+    class_name: str
+    probability: float
+    probabilities: dict[str, float]
+    prediction_set: tuple[str, ...]
+    refused: bool = False
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The most probable classes with their probabilities."""
+        return sorted(self.probabilities.items(), key=lambda pair: -pair[1])[:count]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "class_name": self.class_name,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "prediction_set": list(self.prediction_set),
+            "refused": self.refused,
+        }
+
+    def describe(self, top: int) -> str:
+        return ", ".join(f"{name} {share:.1%}" for name, share in self.top(top))
+
+    def draw(self, pixels: Pixels) -> Pixels:
+        height = max(24, pixels.shape[0] // 12)
+        canvas = np.vstack([pixels, np.full((height, pixels.shape[1], 3), 255, np.uint8)])
+        text = f"{self.class_name} {100 * self.probability:.0f} %"
+        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
+        scale = min(height / 40, (pixels.shape[1] - 8) / max(wide, 1))
+        cv2.putText(canvas, text, (4, canvas.shape[0] - height // 3), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+        return canvas
+
+
+class Classification(Task):
+    name = "classification"
+
+    def __init__(self, class_names: tuple[str, ...]) -> None:
+        self.class_names = class_names
+        self._index = {name: index for index, name in enumerate(class_names)}
+
+    def outputs(self, num_features: int) -> dict[str, dict[str, Any]]:
+        return {
+            "probabilities": {"shape": ["B", len(self.class_names)], "meaning": "calibrated probability of each class, in the order of class_names"},
+            "embedding": {"shape": ["B", num_features], "meaning": "the picture as the backbone sees it, before the head"},
+        }
+
+    def decode(self, outputs: dict[str, Floats]) -> list[Prediction]:
+        predictions: list[Prediction] = []
+        for row in outputs["probabilities"]:
+            best = self.class_names[int(row.argmax())]
+            named = {name: float(value) for name, value in zip(self.class_names, row, strict=True)}
+            predictions.append(ClassPrediction(best, named[best], named, (best,)))
+        return predictions
+
+    def table(self, predictions: Sequence[tuple[str, Prediction]]) -> tuple[list[str], list[list[object]]]:
+        rows: list[list[object]] = []
+        for path, prediction in predictions:
+            found = prediction.to_json()
+            rows.append([path, found["class_name"], f"{found['probability']:.6f}", *(f"{found['probabilities'][name]:.6f}" for name in self.class_names)])
+        return ["path", "predicted", "probability", *self.class_names], rows
+
+    def targets(self, labels: Sequence[str]) -> Ints:
+        unknown = sorted(set(labels) - set(self.class_names))
+        if unknown:
+            raise DataError(
+                f"the data has classes that the model does not know: {', '.join(map(repr, unknown[:5]))}",
+                got=f"{len(unknown)} unknown classes",
+                expected="only " + ", ".join(map(repr, self.class_names[:10])) + (" ..." if len(self.class_names) > 10 else ""),
+                fix="rename the class folders, or train on this data",
+            )
+        return np.array([self._index[label] for label in labels], np.int64)
+
+    def metrics(self, outputs: dict[str, Floats], targets: Ints) -> dict[str, Any]:
+        probabilities = outputs["probabilities"]
+        share = accuracy(probabilities, targets)
+        return {
+            "n": len(targets),
+            "accuracy": share,
+            "accuracy_ci95": list(wilson(round(share * len(targets)), len(targets))),
+            "top5_accuracy": top_k_accuracy(probabilities, targets, k=5) if len(self.class_names) >= 6 else None,
+            "ece": expected_calibration_error(probabilities, targets),
+            "nll": negative_log_likelihood(probabilities, targets),
+            "confusion": confusion_matrix(probabilities, targets).tolist(),
+            "reliability": reliability(probabilities, targets),
+        }
+
+    def score(self, outputs: dict[str, Any], index: int) -> Any:
+        return outputs["logits"][:, index]
+
+
+@TASKS.add(TaskInfo(answers="which one of the classes is it?", targets="a class name for each picture"))
+def classification(class_names: tuple[str, ...]) -> Classification:
+    """One class for each picture."""
+    return Classification(class_names)

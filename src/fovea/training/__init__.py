@@ -1,0 +1,1 @@
+"""Learning: settings, the run's folder, the loop, the strategies."""

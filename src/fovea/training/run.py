@@ -1,0 +1,238 @@
+"""RUN, the folder that `train` writes: where each file stands, and whether one may be begun, resumed or must be left alone."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fovea.errors import InputError, OutputError, writing
+from fovea.files import ready_folder, write_json
+from fovea.training.settings import TrainSettings
+
+RUN_FORMAT = 1
+SCHEMA_FILE = "metrics.schema.json"
+
+
+class SplitMetrics(BaseModel):
+    """A classifier's measures on one split; other tasks name their own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    n: int
+    accuracy: float = Field(ge=0, le=1)
+    accuracy_ci95: tuple[float, float]
+    top5_accuracy: float | None
+    ece: float
+    nll: float
+    confusion: list[list[int]]
+
+
+class Timing(BaseModel):
+    """Seconds of each stage; a stage that did not run took 0."""
+
+    model_config = ConfigDict(extra="allow")
+
+    total_s: float = 0
+    audit_s: float = 0
+    decode_s: float = 0
+    embed_s: float = 0
+    train_s: float = 0
+    evaluate_s: float = 0
+    explain_s: float = 0
+    export_s: float = 0
+    report_s: float = 0
+
+
+class Metrics(BaseModel):
+    """The content of `metrics.json`. Fields may be added; none may be moved, renamed or given another meaning."""
+
+    model_config = ConfigDict(extra="allow")
+
+    task: str
+    strategy: str
+    backbone: str
+    class_names: list[str]
+    num_files: dict[str, int]
+    validation: SplitMetrics | None
+    test: SplitMetrics | None
+    timing: Timing
+    seed: int
+    command: str
+    versions: dict[str, str]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `metrics.json` as it is frozen beside this file."""
+    schema: dict[str, Any] = json.loads(files("fovea.training").joinpath(SCHEMA_FILE).read_text())
+    return schema
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The places in a run's folder. `metrics.json` is written last: where it stands, the run is finished."""
+
+    path: Path
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.csv"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def audit(self) -> Path:
+        return self.path / "audit.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint"
+
+    @property
+    def settings(self) -> Path:
+        return self.checkpoint / "settings.json"
+
+    @property
+    def bundle(self) -> Path:
+        return self.path / "bundle"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: what `train` returns."""
+
+    path: Path
+    metrics: Metrics
+    report: Path
+    bundle: Path
+
+    def to_json(self) -> dict[str, Any]:
+        places = {"run": str(self.path), "report": str(self.report), "bundle": str(self.bundle)}
+        return places | self.metrics.model_dump(mode="json")
+
+    def to_text(self) -> str:
+        """What a person reads when it is done."""
+        lines = []
+        for name in ("test", "validation"):
+            found: SplitMetrics | None = getattr(self.metrics, name)
+            if found:
+                low, high = found.accuracy_ci95
+                right = round(found.accuracy * found.n)
+                lines.append(f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
+        lines += [f"report: {self.report}", f"bundle: {self.bundle}", f"took {self.metrics.timing.total_s:.1f} s"]
+        return "\n".join(lines)
+
+
+@contextmanager
+def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> Iterator[RunFolder]:
+    """Begins a run, or goes on with an unfinished one of the same settings.
+
+    A run that ends because of what it was given (an InputError) leaves nothing behind that would stand in the way of
+    the next attempt; one that is killed or fails otherwise can be resumed.
+
+    Raises:
+        OutputError: The folder cannot be written, or holds something else and `overwrite` is off. With `overwrite`,
+            only the files of an earlier run are removed: what Fovea did not write, it does not delete.
+    """
+    run = RunFolder(ready_folder(path))
+    if overwrite:
+        _remove(run)
+    strangers = sorted(entry.name for entry in run.path.iterdir() if entry.name not in _OURS and not entry.name.endswith(".part"))
+    if strangers:
+        raise OutputError(
+            f"{str(run.path)!r} holds other files; a run is written to a folder of its own",
+            got=", ".join(strangers[:5]) + (" ..." if len(strangers) > 5 else ""),
+            expected="a new or empty folder, or an unfinished run",
+            fix="choose another folder with --out (--overwrite replaces an earlier run, never other files)",
+        )
+    asked = {"format": RUN_FORMAT, "settings": settings.model_dump(mode="json")}
+    found = _read_settings(run)
+    if found is None and any(entry.name in _OURS for entry in run.path.iterdir() if entry != run.checkpoint):
+        found = {}
+    if run.metrics.exists() or (found is not None and found != asked):
+        what = "a finished run" if run.metrics.exists() else f"an unfinished run with other settings ({_difference(found or {}, asked)})"
+        raise OutputError(
+            f"{str(run.path)!r} already holds {what}",
+            got=what,
+            expected="a new or empty folder, or an unfinished run with the same settings (it is then resumed)",
+            fix="choose another folder with --out, or add --overwrite to replace it",
+        )
+    begun = found is None
+    write_json(run.settings, asked)
+    try:
+        yield run
+    except InputError:
+        if begun:
+            _remove(run)
+            with suppress(OSError):
+                run.path.rmdir()  # only if it is empty
+        raise
+
+
+def load_metrics(path: str | Path) -> Metrics:
+    """The `metrics.json` of a finished run.
+
+    Raises:
+        InputError: There is no run, it is unfinished, or its file is broken.
+    """
+    run = RunFolder(Path(path))
+    try:
+        return Metrics.model_validate_json(run.metrics.read_bytes())
+    except FileNotFoundError as error:
+        unfinished = run.settings.exists()
+        raise InputError(
+            f"{str(path)!r} is {'an unfinished run' if unfinished else 'no run'}: it has no metrics.json",
+            got="settings only" if unfinished else "no run",
+            expected="a folder that `fovea train` has finished",
+            fix="give the same `fovea train` command again: it goes on where it stopped" if unfinished else "check the name",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again") from error
+
+
+_OURS = {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "checkpoint", "bundle"}
+
+
+def _read_settings(run: RunFolder) -> dict[str, Any] | None:
+    try:
+        found = json.loads(run.settings.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    was, wanted = found.get("settings") or {}, asked["settings"]
+    names = [name for name in wanted if was.get(name) != wanted[name]]
+    if not was or not names:
+        return "not readable"
+    return "; ".join(f"{name} was {was.get(name)!r}, is {wanted[name]!r}" for name in names[:4])
+
+
+def _remove(run: RunFolder) -> None:
+    """Removes an earlier run: the mark of a finished one first, so that a kill in between leaves no half that looks whole."""
+    with writing(run.path):
+        run.metrics.unlink(missing_ok=True)
+        for name in sorted(_OURS):
+            entry = run.path / name
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)

@@ -1,0 +1,31 @@
+"""Embeddings brought to mean 0 and deviation 1 while a head learns, and the scaling folded into the head afterwards."""
+
+import torch
+from torch import nn
+
+from fovea.types import Floats
+
+
+class Standardised:
+    """The scaling of the training rows, (N, D). A feature that never changes is left as it is."""
+
+    def __init__(self, train: Floats) -> None:
+        self.mean = train.mean(axis=0)
+        deviation = train.std(axis=0)
+        self.deviation = deviation + (deviation == 0)
+
+    def apply(self, inputs: Floats) -> Floats:
+        """(N, D) -> (N, D), a new array."""
+        return (inputs - self.mean) / self.deviation  # type: ignore[no-any-return]
+
+    def fold(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
+        """Weights that were learned on scaled features -> weights that take the features as they are."""
+        weight = weight / self.deviation
+        return weight, bias - weight @ self.mean
+
+    def fold_into(self, layer: nn.Linear) -> None:
+        """The same for a dense layer, in place."""
+        weight, bias = self.fold(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(weight))
+            layer.bias.copy_(torch.from_numpy(bias))

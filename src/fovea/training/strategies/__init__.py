@@ -1,0 +1,1 @@
+"""One file a strategy; the registry finds them here."""

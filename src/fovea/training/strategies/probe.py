@@ -1,0 +1,52 @@
+"""Probe: the backbone stays as it is, each picture passes it once, and a head learns from the stored vectors."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fovea.data import Source
+from fovea.embeddings.embedder import Embedder
+from fovea.embeddings.extract import embed
+from fovea.embeddings.store import EmbeddingStore
+from fovea.models.heads.linear import LinearHead
+from fovea.training.logistic import fit_logistic
+from fovea.training.loop import Examples, Inputs, Schedule, fit, predict_logits
+from fovea.training.standardise import Standardised
+from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, Strategy, StrategyInfo
+from fovea.types import Ints, Item
+
+_MLP_EPOCHS = 50  # at most; early stopping ends it sooner. The texts take 10 without early stopping.
+
+
+class Probe(Strategy):
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.embedder = Embedder(plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine)
+
+    def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
+        started = time.perf_counter()
+        seen = embed(source, items, hashes, embedder=self.embedder, store=store)
+        # decoding and inference run side by side, so their seconds on the clock are one figure
+        return Looked(seen.vectors, seen.facts, seen.problems, embed_s=time.perf_counter() - started, num_from_store=seen.num_from_store)
+
+    def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+        settings, network = self.plan.settings, self.plan.network
+        if settings.head == "linear":
+            num_classes = network.head.arrays()[-1][1].shape[0]
+            fitted = fit_logistic(inputs[train], targets[train], num_classes=num_classes, seed=settings.seed)
+            network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
+            search = [{"name": "regularisation C", "value": c, "score": score, "std": std} for c, score, std in fitted.search]
+            return Learned(inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,))
+        scale = Standardised(inputs[train])
+        schedule = Schedule(settings.epochs or _MLP_EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
+        scaled = scale.apply(inputs)
+        examples = [Examples(scaled, targets, rows) for rows in (train, validation)]
+        history = fit(network.head, *examples, schedule=schedule, checkpoint=checkpoint, key=key)
+        scale.fold_into(network.head.dense_layers()[0])
+        return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history)
+
+
+@STRATEGIES.add(StrategyInfo(purpose="few pictures, a processor, and a backbone that has seen similar ones", needs_weights=True))
+def probe(plan: Plan) -> Probe:
+    """A frozen backbone and a head on its embeddings."""
+    return Probe(plan)

@@ -1,0 +1,116 @@
+"""What every strategy is: look at each picture once, then learn from what was seen."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fovea.data import Source
+from fovea.embeddings.store import EmbeddingStore
+from fovea.errors import UnreadableImage
+from fovea.models.network import Network
+from fovea.registry import Registry
+from fovea.training.loop import Epoch, Inputs
+from fovea.training.settings import TrainSettings
+from fovea.transforms.preprocessing import Preprocessing
+from fovea.types import Floats, Ints, Item, PictureFacts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked and what "auto" made of it: everything that a strategy needs to begin.
+
+    Args:
+        settings: As asked.
+        strategy, backbone_name: As chosen.
+        network: Backbone (with its weights, or fresh) and a fresh head.
+        weights_hash: Of the backbone's state; "" where it is learned from scratch.
+        weights_said: Where the weights come from, in words.
+        licences: Of the weights.
+        preprocessing: From a decoded picture to the network's square.
+        notes: What was chosen and why, in plain sentences.
+    """
+
+    settings: TrainSettings
+    strategy: str
+    backbone_name: str
+    network: Network
+    weights_hash: str
+    weights_said: str
+    licences: tuple[str, ...]
+    preprocessing: Preprocessing
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a strategy keeps of each picture: row i of `inputs` belongs to item i, and means nothing where `problems` has i.
+
+    `facts` are by content hash; `decode_s` and `embed_s` are seconds on the clock.
+    """
+
+    inputs: Inputs
+    facts: dict[str, PictureFacts]
+    problems: dict[int, UnreadableImage]
+    decode_s: float = 0.0
+    embed_s: float = 0.0
+    num_from_store: int = 0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came out: `plan.network` holds the weights.
+
+    Args:
+        logits: (N, K) of every row that was given, before calibration.
+        onnx: The network's body, exported.
+        history: Rows of `history.csv`; empty where there are no epochs.
+        search: Choices that were compared by cross-validation: "name", "value", "score", "std".
+        notes: What was chosen and why.
+    """
+
+    logits: Floats
+    onnx: bytes
+    history: list[Epoch] = field(default_factory=list)
+    search: list[dict[str, Any]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+class Strategy(ABC):
+    """One way to learn. A subclass is final; its registered function gets the plan."""
+
+    @abstractmethod
+    def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
+        """Decodes every picture whole, once, and keeps what `learn` needs. A broken one is named, never replaced."""
+
+    @abstractmethod
+    def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+        """Learns from the rows `train`, watches the rows `validation`, and answers for all rows.
+
+        Args:
+            inputs: (N, ...) as `look` gave them.
+            targets: (N,).
+            train, validation: Row numbers.
+            checkpoint: A folder to resume from.
+            key: The hash of the data: a checkpoint of other data is not resumed.
+        """
+
+
+@dataclass(frozen=True)
+class StrategyInfo:
+    """What a strategy states of itself."""
+
+    purpose: str
+    needs_weights: bool
+
+
+STRATEGIES: Registry[StrategyInfo] = Registry("strategy", "fovea.training.strategies")
+
+
+def create_strategy(plan: Plan) -> Strategy:
+    """The strategy that the plan names, ready for it."""
+    strategy = STRATEGIES[plan.strategy].build(plan)
+    if not isinstance(strategy, Strategy):
+        raise TypeError(f"the strategy {plan.strategy!r} builds a {type(strategy).__name__}, not a Strategy")
+    return strategy

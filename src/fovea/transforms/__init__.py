@@ -1,0 +1,1 @@
+"""Sample -> Sample: preprocessing (always the same) and, for training only, augmentation."""
