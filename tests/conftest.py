@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.shared_runs"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -11,9 +11,7 @@ interruptions come out in the same way for every command:
 import contextlib
 import errno
 import io
-import json
 import os
-import re
 import shlex
 import signal
 import sys
@@ -26,7 +24,7 @@ import typer
 
 from fovea import commands
 from fovea.errors import DiskFull, FoveaError, InputError, MissingExtra, from_os_error
-from fovea.files import printable
+from fovea.files import json_text, printable
 from fovea.options import Call, understand
 from fovea.progress import shown
 
@@ -70,7 +68,7 @@ def _carry_out(call: Call) -> int:
     with _stdout_is_for_the_answer(call.json), shown(not call.quiet):
         result: Any = call.run()
     if call.json:
-        _answer(_json_text({} if result is None else result.to_json()))
+        _answer(json_text({} if result is None else result.to_json()))
     elif result is not None:
         _answer(result.to_text() if hasattr(result, "to_text") else str(result))
     return int(getattr(result, "exit_code", 0))
@@ -127,7 +125,7 @@ def _complain(error: FoveaError, as_json: bool) -> None:
     with contextlib.suppress(OSError):
         print("\n".join([first, *rest]), file=sys.stderr)
         if as_json:
-            _answer(_json_text({"error": error.to_json()}))
+            _answer(json_text({"error": error.to_json()}))
 
 
 def _answer(text: str) -> None:
@@ -143,12 +141,6 @@ def _drop_stdout() -> None:
     """Sends what is still buffered nowhere, so that Python does not fail on it once more at its end."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _json_text(value: object) -> str:
-    """JSON on one line in UTF-8. Bytes of a file name that are not UTF-8 are spelt as `printable` spells them."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return re.sub("[\udc80-\udcff]+", lambda match: json.dumps(printable(match[0]))[1:-1], text)
 
 
 def _speak_utf8() -> None:

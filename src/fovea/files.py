@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -43,9 +44,14 @@ def write_atomic(path: str | Path, content: bytes | str | Callable[[BinaryIO], N
 
 
 def write_json(path: str | Path, value: object) -> Path:
-    """Writes JSON that every parser takes: UTF-8, no NaN, and names of any bytes spelt printably."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    return write_atomic(path, printable(text) + "\n")
+    """Writes JSON that every parser takes."""
+    return write_atomic(path, json_text(value, indent=2) + "\n")
+
+
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """JSON in UTF-8 without NaN. Bytes of a file name that are not UTF-8 are spelt as `printable` spells them."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return re.sub("[\udc80-\udcff]+", lambda match: json.dumps(printable(match[0]))[1:-1], text)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:

@@ -58,7 +58,7 @@ def understand(words: Sequence[str], package: str) -> Call | int:
             example = spell(text.example) if rich or not text.example else f"\b\n{text.example}"  # \b: leave the lines as they are
             app.command(recipe.command, cls=_Command, help=page, epilog=example)(_reader(function, text.parameters, spell))
         else:
-            app.command(recipe.command, help=spell(recipe.summary))(lambda: None)
+            app.command(recipe.command, short_help=spell(recipe.summary))(lambda: None)
     result = typer.main.get_command(app).main(words, prog_name="fovea", standalone_mode=False)
     return result if isinstance(result, (Call, int)) else 0
 

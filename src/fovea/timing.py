@@ -26,4 +26,6 @@ class Stopwatch:
 
     def seconds(self) -> dict[str, float]:
         """All stages so far, and `total_s` since the watch was made."""
-        return {"total_s": round(time.perf_counter() - self._started_s, 3)} | {name: round(value, 3) for name, value in self._stages.items()}
+        return {"total_s": round(time.perf_counter() - self._started_s, 3)} | {
+            name: round(value, 3) for name, value in self._stages.items()
+        }

@@ -75,7 +75,7 @@ class PictureFacts:
 
 @dataclass(frozen=True)
 class FeatureMaps:
-    """A backbone's maps, from fine to coarse, each (B, C_i, H / strides[i], W / strides[i])."""
+    """A backbone's maps, from fine to coarse, each (B, C_i, H_i, W_i); `Backbone` says how H_i follows from H and the stride."""
 
     maps: tuple[torch.Tensor, ...]
     strides: tuple[int, ...]

@@ -16,7 +16,7 @@ FORBIDDEN = {
     "a package registry's host": "|".join(
         ["pypi" + r"\.org", "python" + r"hosted\.org", "download" + r"\.pytorch\.org", "npmjs" + r"\.(?:org|com)"]
     ),
-    "a TODO without an owner": r"\b(?:TO" + "DO|FIX" + "ME|XX" + r"X)\b(?!\(\w+\))",
+    "a TO" + "DO without an owner": r"\b(?:TO" + "DO|FIX" + "ME|XX" + r"X)\b(?!\(\w+\))",
 }
 # one word for each idea: a backbone is called nothing else
 OTHER_WORDS = r"\b(?:enc" + r"oder|base[ _](?:model|network|net)|conv_base)\b"
@@ -92,5 +92,5 @@ def test_the_paths_that_a_page_names_exist(root: Path, page: str) -> None:
 
 def test_paths_are_seen(tmp_path: Path) -> None:
     (tmp_path / "src" / "fovea" / "data").mkdir(parents=True)
-    page = "see `data/sources/`, `src/fovea/data/x.py`, [this](docs/a.png#top), `NOTES.md`, `run/report.html` and `and/or`\n```\n`data/y.py`\n```"
+    page = "see `data/sources/`, `src/fovea/data/x.py`, [this](docs/a.png#top), `NOTES.md`, `run/x.html`, `and/or`\n```\n`data/y.py`\n```"
     assert paths_told(page, tmp_path) == ["docs/a.png", "data/sources/", "NOTES.md"]

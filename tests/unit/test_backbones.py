@@ -174,7 +174,7 @@ class _LooksElsewhere(_Plain):
 class _DeadPart(_Plain):
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         maps = super().forward_maps(x)
-        return FeatureMaps((maps[0], maps[1].detach() + maps[0].mean() + self.second.bias.sum()), self.strides)
+        return FeatureMaps((maps[0], maps[1].detach() + maps[0].mean() + self.get_parameter("second.bias").sum()), self.strides)
 
 
 class _CutOff(_Plain):
@@ -223,10 +223,11 @@ def _registered(build: type[_Plain], info: BackboneInfo) -> Iterator[str]:
 
 
 def test_a_stranger_passes() -> None:
-    before = torch.get_rng_state()
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
     with _registered(_Plain, _PLAIN) as name:
         check_backbone(name)
     assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,8 @@ def test_shared_mobilenet_loads_whole_and_knows_photos(shared: Path) -> None:
     assert weights is not None
     assert weights.passport.options == {"padding": "same"}
     assert not weights.notes
-    network = create_backbone("mobilenet_v2", num_classes=1000, **weights.passport.options).to(memory_format=torch.channels_last).eval()
+    network = create_backbone("mobilenet_v2", num_classes=1000, **weights.passport.options).eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     report = load_weights(network, weights)
     assert len(report.loaded) == len(network.state_dict())
     assert not report.new

@@ -126,7 +126,8 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(toys: Path, **extra: str) -> dict[str, str]:
     source = str(Path(fovea.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([source, str(toys)]), **extra}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # buffers are part of what is tested
+    return {**inherited, "PYTHONPATH": os.pathsep.join([source, str(toys)]), **extra}
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def run(toys: Path) -> Run:
     """Runs a toy command in a process of its own: streams, signals and exit codes are then the real ones."""
 
     def run(*words: str | bytes, **extra: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, toys / "toy.py", *words]
+        command = [sys.executable, str(toys / "toy.py"), *words]
         return subprocess.run(command, env=environment(toys, **extra), capture_output=True, encoding="utf-8", timeout=60)
 
     return run
@@ -246,7 +247,7 @@ def test_wrong_usage(run: Run, words: list[str], first_line: str, fix: str) -> N
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_says_so_in_one_line(toys: Path, number: signal.Signals) -> None:
-    command = [sys.executable, toys / "toy.py", "work", "photos", "a", "--how", "sleep", "--quiet"]
+    command = [sys.executable, str(toys / "toy.py"), "work", "photos", "a", "--how", "sleep", "--quiet"]
     with subprocess.Popen(command, env=environment(toys), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while "ready" not in process.stderr.readline():
@@ -260,7 +261,7 @@ def test_nobody_reads_the_answer(run: Run, toys: Path) -> None:
     assert (run("work", "photos", "a", "--how", "pipe").stderr).splitlines() == ["a greeting from a library", "what was chosen, and why"]
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, toys / "toy.py", "work", "photos", "a", "--json"]
+    command = [sys.executable, str(toys / "toy.py"), "work", "photos", "a", "--json"]
     done = subprocess.run(command, env=environment(toys), stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(writer)
     assert done.returncode == 1
@@ -269,7 +270,7 @@ def test_nobody_reads_the_answer(run: Run, toys: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no disk that is always full")
 def test_the_answer_meets_a_full_disk(toys: Path) -> None:
-    command = [sys.executable, toys / "toy.py", "work", "photos", "a", "--json", "--quiet"]
+    command = [sys.executable, str(toys / "toy.py"), "work", "photos", "a", "--json", "--quiet"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, env=environment(toys), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
@@ -278,11 +279,13 @@ def test_the_answer_meets_a_full_disk(toys: Path) -> None:
 
 
 def test_any_name_in_any_locale(run: Run) -> None:
-    done = run("work", "фото 🐈", b"caf\xe9.jpg", "--json", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    done = run("work", "фото 🐈", b"caf\xe9.jpg", "--json", PYTHONIOENCODING="ascii:strict")
     answer = json.loads(done.stdout)
-    assert answer["paths"] == ["caf\\xe9.jpg"]
-    done = run("work", "фото 🐈", b"caf\xe9.jpg")
+    assert (answer["data"], answer["paths"]) == ("фото 🐈", ["caf\\xe9.jpg"])
+    done = run("work", "фото 🐈", b"caf\xe9.jpg", PYTHONIOENCODING="ascii:strict")
     assert "data = фото 🐈" in done.stdout.splitlines()
+    done = run("work", "x", b"caf\xe9.jpg", "--how", b"caf\xe9", PYTHONIOENCODING="ascii:strict")
+    assert "--how cannot be 'caf\\udce9'" in done.stderr
 
 
 def test_help_pages(run: Run) -> None:
@@ -295,8 +298,15 @@ def test_help_pages(run: Run) -> None:
     page = run("work", "--help")
     assert page.returncode == 0
     assert page.stdout.startswith("Usage: fovea work DATA PATHS... [OPTIONS]\n")
-    for part in ("Longer words, in [brackets].", "--num-epochs INTEGER", "How often.", "--browser / --no-browser", "[default: 0.001]"):
-        assert part in page.stdout
+    for part in (
+        "Longer words, in [brackets].",
+        "--num-epochs INTEGER",
+        "How often.",
+        "--browser / --no-browser",
+        "[default: 0.001]",
+        "[default: (probe,scratch)]",
+    ):
+        assert part in " ".join(page.stdout.split())
     assert "  fovea work photos/\n    --how well\n" in page.stdout
     assert run("sit-still", "--help").stdout.startswith("Usage: fovea sit-still [NAME] --out TEXT [OPTIONS]\n")
 

@@ -64,7 +64,7 @@ def test_convert_many(texts: list[str], annotation: object, value: object) -> No
 
 
 def test_a_mapping_needs_keys() -> None:
-    with pytest.raises(ValueError, match="^key=value$"):
+    with pytest.raises(ValueError, match=r"^key=value$"):
         commands.convert_many(["lr"], Mapping[str, str])
 
 
@@ -85,7 +85,7 @@ def test_shape(annotation: object, shape: str) -> None:
 
 
 def test_a_type_that_no_option_can_spell_is_refused() -> None:
-    with pytest.raises(TypeError, match="no command-line option can be made of .*complex"):
+    with pytest.raises(TypeError, match=r"no command-line option can be made of .*complex"):
         commands.shape(complex)
 
 

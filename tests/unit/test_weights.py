@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fovea.errors import UnknownName, WeightsError
 from fovea.models import find, hub
 from fovea.models.backbone import BACKBONES, Passport, create_backbone, normalisation
 from fovea.models.classes import class_names_of
-from fovea.models.weights import LoadReport, candidates, load_weights, resolve_weights, save_weights, weights_hash
+from fovea.models.weights import LoadReport, backbone_of, candidates, load_weights, resolve_weights, save_weights, weights_hash
 
 PASSPORT = Passport(
     name="mine",
@@ -313,7 +314,7 @@ def test_what_is_not_pinned_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(WeightsError) as error:
         resolve_weights("resnet34")
     assert "no revision of it is pinned here" in error.value.got
-    assert "--weights hub:timm/resnet34.a1_in1k@REVISION" in error.value.fix
+    assert error.value.fix.startswith("name a revision yourself: --weights hub:timm/resnet34.a1_in1k@REVISION")
 
 
 def test_a_folder_variable_that_names_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -346,6 +347,20 @@ def test_a_known_file_of_another_backbone(tmp_path: Path, monkeypatch: pytest.Mo
     found = resolve_weights("resnet50", path)
     assert found is not None
     assert found.passport.name == "resnet50.a1_in1k"
+
+
+def test_which_backbone_a_file_is_of(tmp_path: Path) -> None:
+    """A variant that is not the default is told by its passport, published shapes by themselves."""
+    run = tmp_path / "run"
+    path = save_weights(small(), run / "checkpoint" / "best.safetensors", replace(PASSPORT, backbone="convnet"))
+    assert backbone_of(path) == backbone_of(str(run)) == "convnet"
+    with pytest.raises(WeightsError) as error:
+        resolve_weights("resnet18", run)
+    assert error.value.problem == f"{str(path)!r} holds weights of convnet, not of resnet18"
+    torch.save(create_backbone("resnet34", num_classes=4).state_dict(), tmp_path / "w.pth")
+    assert backbone_of(tmp_path / "w.pth") == "resnet34"
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"fovea_passport": "{"})
+    assert backbone_of(tmp_path / "w.safetensors") is None
 
 
 def test_a_stranger_is_fed_as_the_backbone_is_and_that_is_said(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def survey(source: Source, strategy: Strategy, store: EmbeddingStore, *, seed: i
             items[i] = item
         audit = examine(items, seen.hashes, problems, looked.facts, ignored=source.ignored)
         unused = set(problems) | {i for i, _ in leaks_of(items, seen.hashes)}
-        rows = {split: np.array([i for i in whole if items[i].split == split and i not in unused], np.int64) for split in SPLITS}
+        # in the order of the contents, so that renamed files change nothing that is learned
+        used = sorted((i for i in whole if i not in unused), key=lambda i: seen.hashes[i])
+        rows = {split: np.array([i for i in used if items[i].split == split], np.int64) for split in SPLITS}
         data_hash = hash_json(sorted([seen.hashes[i], items[i].label, items[i].split] for i in whole if i not in unused))
     return Survey(tuple(items), looked.inputs, rows, audit, data_hash)
 

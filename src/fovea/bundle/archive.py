@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fovea.errors import BundleError, writing
 from fovea.files import write_atomic
-from fovea.types import Floats
+from fovea.types import Floats, Pixels
 
 REQUIRED = ("bundle.json", "model.onnx", "golden.npz")
 
@@ -36,7 +37,10 @@ def read_files(path: Path) -> dict[str, bytes]:
             return {name: (path / name).read_bytes() for name in REQUIRED}
         except OSError as error:
             raise BundleError(
-                f"the bundle {str(path)!r} cannot be read: {error.strerror}", got=error.strerror, expected="files that you may read", fix="change their permissions"
+                f"the bundle {str(path)!r} cannot be read: {error.strerror}",
+                got=error.strerror,
+                expected="files that you may read",
+                fix="change their permissions",
             ) from error
     try:
         with zipfile.ZipFile(path) as archive:
@@ -44,7 +48,10 @@ def read_files(path: Path) -> dict[str, bytes]:
             return {name: archive.read(name) for name in REQUIRED}
     except (zipfile.BadZipFile, OSError) as error:
         raise BundleError(
-            f"{str(path)!r} is not a bundle", got=str(error), expected="a bundle folder or a .fovea file", fix="name RUN/bundle, or make the .fovea file again"
+            f"{str(path)!r} is not a bundle",
+            got=str(error),
+            expected="a bundle folder or a .fovea file",
+            fix="name RUN/bundle, or make the .fovea file again",
         ) from error
 
 
@@ -66,7 +73,7 @@ def write_files(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def pack_arrays(arrays: dict[str, Floats]) -> bytes:
+def pack_arrays(arrays: Mapping[str, Pixels | Floats]) -> bytes:
     """Arrays as the bytes of an `.npz`."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
@@ -80,7 +87,10 @@ def unpack_arrays(content: bytes, *, path: Path) -> dict[str, Floats]:
             return {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
         raise BundleError(
-            f"golden.npz of the bundle {str(path)!r} is broken", got=str(error), expected="the arrays that were written with it", fix="copy the bundle again, or train again"
+            f"golden.npz of the bundle {str(path)!r} is broken",
+            got=str(error),
+            expected="the arrays that were written with it",
+            fix="copy the bundle again, or train again",
         ) from error
 
 

@@ -139,11 +139,16 @@ def _parse(content: bytes, path: Path) -> BundleInfo:
     try:
         raw = json.loads(content)
     except (ValueError, UnicodeDecodeError) as error:
-        raise BundleError(f"bundle.json of {str(path)!r} is broken", got=str(error), expected="JSON", fix="copy the bundle again, or make it again") from error
+        raise BundleError(
+            f"bundle.json of {str(path)!r} is broken", got=str(error), expected="JSON", fix="copy the bundle again, or make it again"
+        ) from error
     found = raw.get("format") if isinstance(raw, dict) else None
     if isinstance(found, int) and found > BUNDLE_FORMAT:
         raise BundleError(
-            f"the bundle {str(path)!r} was made by a newer Fovea", got=f"format {found}", expected=f"format {BUNDLE_FORMAT}", fix="pip install --upgrade fovea"
+            f"the bundle {str(path)!r} was made by a newer Fovea",
+            got=f"format {found}",
+            expected=f"format {BUNDLE_FORMAT}",
+            fix="pip install --upgrade fovea",
         )
     try:
         return BundleInfo.model_validate(raw)

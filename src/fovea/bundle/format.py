@@ -46,7 +46,7 @@ class BundleInfo(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    format: Literal[1] = BUNDLE_FORMAT
+    format: Literal[1] = 1
     task: str
     modality: Literal["image"] = "image"
     class_names: list[str]

@@ -26,11 +26,11 @@ from fovea.errors import DataError, UnreadableImage, from_os_error
 MIN_UNPACKED_BYTES = 1 << 30  # a compressed tar may always unpack to this much,
 MAX_RATIO = 100  # and otherwise to this many times its own size: pictures hardly compress, bombs do by 1,000
 _CHUNK_BYTES = 1 << 20
-_COMPRESSED: tuple[tuple[bytes, Callable[[str], BinaryIO]], ...] = (
-    (b"\x1f\x8b", lambda path: gzip.open(path, "rb")),  # type: ignore[arg-type, return-value]
-    (b"BZh", lambda path: bz2.open(path, "rb")),  # type: ignore[return-value]
-    (b"\xfd7zXZ\0", lambda path: lzma.open(path, "rb")),  # type: ignore[return-value]
-)
+_COMPRESSED: dict[bytes, Callable[[str], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
 _REMAKE = "make the archive anew from the folder itself"
 
@@ -151,7 +151,7 @@ def open_archive(path: str | Path, *, location: str) -> Tree | None:
         name = os.fspath(path).lower()
         if zipfile.is_zipfile(file) or name.endswith(".zip") or head.startswith(b"PK\3\4"):
             return ZipTree(path, location=location)
-    compressed = any(head.startswith(start) for start, _ in _COMPRESSED)
+    compressed = head.startswith(tuple(_COMPRESSED))
     if compressed or head[257:262] == b"ustar" or name.endswith((".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2")):
         return TarTree(path, location=location)
     return None
@@ -193,7 +193,7 @@ def _open_tar(path: str, location: str) -> BinaryIO:
     """The tar itself, open at its start: the file, or an unnamed temporary file with what it unpacks to."""
     file = open(path, "rb")  # noqa: SIM115
     head = file.read(8)
-    opener = next((opener for start, opener in _COMPRESSED if head.startswith(start)), None)
+    opener = next((opener for start, opener in _COMPRESSED.items() if head.startswith(start)), None)
     if opener is None:
         file.seek(0)
         return file
@@ -228,7 +228,7 @@ def _open_tar(path: str, location: str) -> BinaryIO:
     except BaseException:
         unpacked.close()
         raise
-    return unpacked  # type: ignore[return-value]
+    return unpacked
 
 
 def _list_tar(file: BinaryIO, location: str) -> dict[str, tuple[int, int]]:

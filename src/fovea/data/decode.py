@@ -1,6 +1,7 @@
 """Bytes of a picture file to RGB pixels: by content, whole or not at all, the right way up."""
 
 import io
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -8,10 +9,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 
-import cv2
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
 from fovea.data.jpeg import JpegError, decode_jpeg, exif_orientation, read_header
 from fovea.data.sniff import HEAD_BYTES, sniff, what_else
@@ -35,9 +34,13 @@ _PILLOW = {
     "jpeg": ("PIL.JpegImagePlugin", "JpegImageFile"),
     "heif": ("pillow_heif", "HeifImageFile"),
 }
-_NOISY = {"tiff", "ico"}  # Pillow's readers of these give Python warnings
+_SILENT = {"png", "bmp", "webp", "ppm"}  # Pillow's readers of the others give Python warnings of what they find odd
 _WORDS = {"1": "1-bit", "L": "grey", "LA": "grey with alpha", "P": "palette", "PA": "palette with alpha", "I": "16-bit grey"}
 _AGAIN = "copy or download it again from where it came, or remove it"
+# Pillow's names for 16-bit colour as a file may hold it, and the same with the other byte order (N is the machine's own)
+_OTHER = "B" if sys.byteorder == "little" else "L"
+_SWAPPED = {f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA") for order, other in ("BL", "LB", ("N", _OTHER))}
+Opener = Callable[[io.BytesIO], Image.Image]
 _warnings_lock = threading.Lock()
 
 
@@ -64,7 +67,7 @@ class Decoded:
 def decode(data: bytes, *, path: str, min_side_px: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decodes the whole of a picture file to RGB; of several frames or pages the first.
 
-    Transparency is laid on white. 16 bits become 8 by v / 257, rounded (colour in TIFF and PPM: to within one step).
+    Transparency is laid on white. 16 bits become 8 by v / 257, rounded.
     What the file is, its first bytes decide, not its name. Safe in many threads at once.
 
     Args:
@@ -103,15 +106,22 @@ def _decode_jpeg(data: bytes, path: str, min_side_px: int | None, max_pixels: in
 
 def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decoded:
     open_file = _opener(kind, path)
-    noisy = kind in _NOISY or (kind == "png" and b"acTL" in data[:65536])
+    noisy = kind not in _SILENT or (kind == "png" and b"acTL" in data[:65536])  # acTL: an animation
     try:
         if kind == "webp":  # its reader allocates the canvas as it opens
             _check_size(*_webp_size(data), max_pixels, path)
         with _quiet() if noisy else nullcontext(), open_file(io.BytesIO(data)) as image:
             _check_size(*image.size, max_pixels, path)
             orientation = int(image.tag_v2.get(274, 1)) if kind == "tiff" else 0  # type: ignore[attr-defined]
+            tiles = _swapped(image)
             image.load()
-            pixels, mode = _to_rgb(image, data, kind)
+            if tiles is None:
+                pixels, mode = _to_rgb(image, kind)
+            else:
+                with open_file(io.BytesIO(data)) as lower:
+                    lower.tile = tiles  # type: ignore[attr-defined]
+                    lower.load()
+                    pixels, mode = _on_white(np.asarray(image), np.asarray(lower)), f"16-bit {_words(image.mode)}"
             if kind == "tiff":  # Pillow has turned it already
                 upright = pixels
             else:
@@ -122,18 +132,22 @@ def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decode
     except Exception as error:  # decoders of broken files raise anything: OSError, SyntaxError, struct.error, IndexError, ...
         message = " ".join(str(error).split()) or type(error).__name__
         cut_off = any(word in message.lower() for word in ("truncated", "unexpected end", "expected to read"))
-        problem = f"is cut off: its {kind.upper()} data ends before the picture does" if cut_off else f"is a {kind.upper()} that cannot be decoded"
+        problem = (
+            f"is cut off: its {kind.upper()} data ends before the picture does"
+            if cut_off
+            else f"is a {kind.upper()} that cannot be decoded"
+        )
         raise _unreadable(path, problem, message, _AGAIN) from error
     height, width = upright.shape[:2]
     return Decoded(upright, width, height, kind, mode, orientation if 1 <= orientation <= 8 else 1)
 
 
-def _opener(kind: str, path: str) -> Callable[[io.BytesIO], Image.Image]:
+def _opener(kind: str, path: str) -> Opener:
     """Pillow's reader of one format; an error with the way out where it is not there."""
     module_name, class_name = _PILLOW[kind]
     try:
         module = import_module(module_name)
-        opener: Callable[[io.BytesIO], Image.Image] = getattr(module, class_name)
+        opener: Opener = getattr(module, class_name)
         if getattr(module, "SUPPORTED", True):  # Pillow's AVIF and WebP say here whether they were built in
             return opener
     except (ImportError, AttributeError):
@@ -148,16 +162,14 @@ def _opener(kind: str, path: str) -> Callable[[io.BytesIO], Image.Image]:
     )
 
 
-def _to_rgb(image: Image.Image, data: bytes, kind: str) -> tuple[Pixels, str]:
+def _to_rgb(image: Image.Image, kind: str) -> tuple[Pixels, str]:
     """A loaded Pillow image as uint8 (H, W, 3), and the words for how it held colour."""
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and kind == "ppm"):
         grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)  # round(v / 257): 65535 becomes 255
-        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False), "16-bit grey"
+        return np.repeat(grey[..., None], 3, axis=2), "16-bit grey"
     if mode in ("I", "F"):
         raise ValueError(f"its numbers have 32 bits (mode {mode}), and what is black and what is white is not stated")
-    if kind == "png" and data[24] == 16 and (deep := _deep_png(data)) is not None:
-        return deep, f"16-bit {_words(mode)}"
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image, word = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba), _words(mode, alpha=True)
@@ -172,19 +184,29 @@ def _words(mode: str, *, alpha: bool = False) -> str:
     return "rgba" if alpha and mode == "RGB" else _WORDS.get(mode, mode.lower())
 
 
-def _deep_png(data: bytes) -> Pixels | None:
-    """A PNG of 16-bit colour at full depth, on white, rounded to 8 bits; Pillow keeps only the high byte.
+def _swapped(image: Image.Image) -> list[ImageFile._Tile] | None:
+    """How an opened file of 16-bit colour is to be read for the lower halves, of which Pillow keeps the upper ones; else None.
 
-    None where OpenCV reads it otherwise than at 16 bits. Called after Pillow has read the whole file.
+    The other byte order is declared: what is then kept as the upper half is the lower.
     """
-    deep: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if deep is None or deep.dtype != np.uint16 or deep.ndim != 3:
-        return None
-    colour = deep[..., 2::-1].astype(np.uint64)  # BGR(A) -> RGB
+    tiles: list[ImageFile._Tile] = getattr(image, "tile", [])
+    swapped = []
+    for tile in tiles:
+        raw_mode, *rest = (tile.args,) if isinstance(tile.args, str) else tile.args or ("",)
+        if raw_mode not in _SWAPPED:
+            return None
+        swapped.append(tile._replace(args=(_SWAPPED[raw_mode], *rest) if rest else _SWAPPED[raw_mode]))
+    return swapped or None
+
+
+def _on_white(high: Pixels, low: Pixels) -> Pixels:
+    """Both halves of 16-bit RGB or RGBA as 8-bit RGB on white, rounded once."""
+    deep = high.astype(np.uint64) * 256 + low
+    colour = deep[..., :3]
     if deep.shape[2] == 4:
-        alpha = deep[..., 3:].astype(np.uint64)
+        alpha = deep[..., 3:]
         colour = (colour * alpha + np.uint64(65535) * (65535 - alpha) + 32767) // 65535
-    return np.ascontiguousarray((colour + 128) // 257, dtype=np.uint8)
+    return ((colour + 128) // 257).astype(np.uint8)
 
 
 def _exif(image: Image.Image) -> bytes:

@@ -110,15 +110,15 @@ def decode_jpeg(data: bytes, header: JpegHeader, min_side_px: int | None) -> Pix
         at = header.jfif_version_at
         return _attempt(data[:at] + b"\1\1" + data[at + 2 :], header, size)
     if "Premature end" in message and header.one_scan:  # the end marker is missing; is anything else?
-        return _attempt(data + b"\xff\xd9", header, size)
+        return _attempt(data + b"\xff\xd9", header, size, otherwise=message)
     raise _explained(message)
 
 
-def _attempt(data: bytes, header: JpegHeader, size: tuple[int, int]) -> Pixels:
+def _attempt(data: bytes, header: JpegHeader, size: tuple[int, int], *, otherwise: str | None = None) -> Pixels:
     try:
         return _decode(data, header, size)
     except ValueError as error:
-        raise _explained(str(error)) from None
+        raise _explained(otherwise or str(error)) from None
 
 
 def _explained(message: str) -> JpegError:
@@ -143,7 +143,8 @@ def _decode(data: bytes, header: JpegHeader, size: tuple[int, int], *, strict: b
     """Decodes to exactly `size` (height, width); ValueError carries libjpeg's own message, warnings included."""
     height, width = size
     if header.components != 4:
-        return simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, strict=strict)
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, strict=strict)
+        return pixels
     ink = simplejpeg.decode_jpeg(data, "CMYK", min_height=height, min_width=width, strict=strict)
     # Adobe's programs store CMYK inverted, and every common reader takes all CMYK JPEGs to be so
     return np.array(Image.fromarray(255 - ink, "CMYK").convert("RGB"))

@@ -40,7 +40,9 @@ def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None
         InputError: `max_items` is below 1.
     """
     if max_items is not None and max_items < 1:
-        raise InputError(f"max_items is {max_items}", got=max_items, expected="1 or more, or None for all", fix="leave it out to keep all pictures")
+        raise InputError(
+            f"max_items is {max_items}", got=max_items, expected="1 or more, or None for all", fix="leave it out to keep all pictures"
+        )
     location = os.fspath(data)
     generated = [entry.name for entry in SOURCES if entry.info.recognises is None]
     if location in generated and (isinstance(data, str) or not os.path.lexists(data)):
@@ -67,7 +69,9 @@ def _read_layout(tree: Tree) -> Source:
     for entry in sorted(layouts, key=lambda entry: entry.info.order):
         if entry.info.recognises is not None and entry.info.recognises(tree):
             return cast(Source, entry.build(tree))
-    raise DataError(f"{tree.location!r} has no known layout", got="files", expected=_LAYOUTS, fix="put the pictures of each class into its own folder")
+    raise DataError(
+        f"{tree.location!r} has no known layout", got="files", expected=_LAYOUTS, fix="put the pictures of each class into its own folder"
+    )
 
 
 def _open_tree(path: Path, location: str, generated: Sequence[str]) -> Tree:
@@ -104,15 +108,16 @@ def _no_such_path(path: Path, location: str, generated: Sequence[str]) -> DataEr
         there = os.listdir(path.parent)
     except OSError:
         there = []
-    near = [str(path.parent / name) for name in difflib.get_close_matches(path.name, there, n=2)]
-    if path.name == location:
-        near += difflib.get_close_matches(location, generated, n=1)
+    near = difflib.get_close_matches(location, generated, n=1)
+    near += [str(path.parent / name) for name in difflib.get_close_matches(path.name, there, n=2)]
     link = os.path.islink(path)
     return DataError(
         f"{location!r} is a link that leads nowhere" if link else f"{location!r} does not exist",
         got=f"a link to {os.readlink(path)!r}" if link else "no such file or folder",
         expected=_LAYOUTS,
-        fix=f"did you mean {' or '.join(map(repr, near))}?" if near and not link else f"check the path; built-in names are {', '.join(generated)}",
+        fix=f"did you mean {' or '.join(map(repr, near))}?"
+        if near and not link
+        else f"check the path; built-in names are {', '.join(generated)}",
     )
 
 

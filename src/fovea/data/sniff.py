@@ -2,9 +2,10 @@
 
 import os
 
-PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .tif .tiff .webp .avif .heic .heif .ico .ppm .pgm .pbm .pnm .jp2".split()
-)
+PICTURE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif", ".ico",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2",
+})  # fmt: skip
 HEAD_BYTES = 64  # as many as `sniff` looks at
 
 _STARTS = (
@@ -101,7 +102,11 @@ def what_else(data: bytes) -> tuple[str, str, str]:
     if _is_text(head):
         shown = head[:40].decode("utf-8", "replace")
         return "is text, not a picture", f"text that starts with {shown!r}", "replace it with the picture, or remove it"
-    return "is not a picture that can be read", f"{len(data)} bytes that start with {data[:8].hex(' ')}", "save it as JPEG or PNG, or remove it"
+    return (
+        "is not a picture that can be read",
+        f"{len(data)} bytes that start with {data[:8].hex(' ')}",
+        "save it as JPEG or PNG, or remove it",
+    )
 
 
 def _is_text(head: bytes) -> bool:

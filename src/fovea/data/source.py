@@ -99,12 +99,15 @@ def check_classes(items: Iterable[Item], *, location: str = "the data") -> None:
             or test but not in train.
     """
     counts: Counter[str] = Counter()
+    inner: set[str] = set()  # folders within class folders: looked at only where there is one class
     learned: set[str] = set()
     only_measured: dict[str, str] = {}
     for item in items:
         if item.label is None:
             continue
         counts[item.label] += 1
+        if len(counts) == 1:
+            inner.update(item.path.partition(f"{item.label}/")[2].split("/")[:-1][:1])
         if item.split in ("validation", "test"):
             only_measured.setdefault(item.label, item.split)
         else:
@@ -122,7 +125,9 @@ def check_classes(items: Iterable[Item], *, location: str = "the data") -> None:
             f"{location!r} holds one class only: {name!r}",
             got=f"{counts[name]} pictures, all of {name!r}",
             expected="at least two classes",
-            fix="add a folder with pictures of something else, if need be of 'other'",
+            fix=f"if the classes are {_named(sorted(inner))}, pass the folder {name!r} that holds them"
+            if len(inner) > 1
+            else "add a folder with pictures of something else, if need be of 'other'",
         )
     if missing := sorted(set(only_measured) - learned):
         raise DataError(

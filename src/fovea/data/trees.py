@@ -121,7 +121,9 @@ class FolderTree(Tree):
         full, number = os.path.join(self.root, path), getattr(error, "errno", None)
         reason = getattr(error, "strerror", None) or str(error)
         if number == errno.ENOENT and os.path.islink(full):
-            return unreadable(path, "is a link that leads nowhere", f"a link to {os.readlink(full)!r}", "restore what it points to, or remove it")
+            return unreadable(
+                path, "is a link that leads nowhere", f"a link to {os.readlink(full)!r}", "restore what it points to, or remove it"
+            )
         if number in (errno.ENOENT, errno.ENOTDIR):
             return unreadable(path, "does not exist", f"no such file in {self.root!r}", "correct its name, or restore the file")
         if number in (errno.EACCES, errno.EPERM):

@@ -41,8 +41,7 @@ class Embedder:
     def space(self) -> Space:
         """The key of its vectors in the store."""
         scaling = [values.flatten().tolist() for values in (self.body.shift, self.body.scale)]  # type: ignore[operator]
-        # the text of the module tells apart networks that share weights and differ in padding or strides
-        network = hash_json([_EXPORT_VERSION, self.weights_hash, str(self.body), scaling])
+        network = hash_json([_EXPORT_VERSION, self.weights_hash, scaling])
         return Space(network, self.preprocessing.key, self.backbone_name)
 
     @cached_property

@@ -77,7 +77,7 @@ class EmbeddingStore:
             return found
         for asked in _runs(contents):
             marks = ",".join("?" * len(asked))
-            query = f"SELECT content, vector FROM vectors WHERE space=? AND content IN ({marks})"  # noqa: S608 - only question marks
+            query = f"SELECT content, vector FROM vectors WHERE space=? AND content IN ({marks})"
             for content, vector in self._all(query, (row[0], *map(bytes.fromhex, asked))):
                 found[content.hex()] = np.frombuffer(vector, np.float32)
         return found
@@ -100,7 +100,7 @@ class EmbeddingStore:
         """The facts that are known, by content hash."""
         found: dict[str, PictureFacts] = {}
         for asked in _runs(contents):
-            query = f"SELECT content, facts FROM pictures WHERE content IN ({','.join('?' * len(asked))})"  # noqa: S608
+            query = f"SELECT content, facts FROM pictures WHERE content IN ({','.join('?' * len(asked))})"
             for content, facts in self._all(query, tuple(map(bytes.fromhex, asked))):
                 found[content.hex()] = PictureFacts(**json.loads(facts))
         return found
@@ -122,7 +122,7 @@ class EmbeddingStore:
         with self._lock, self._saying_what_to_do():
             with self._db:
                 for table in ("vectors", "spaces", "pictures"):
-                    self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own three names
+                    self._db.execute(f"DELETE FROM {table}")
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

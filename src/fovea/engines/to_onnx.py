@@ -8,6 +8,7 @@ real inputs before it is used, so that a fault of an exporter is an error and ne
 
 from __future__ import annotations
 
+import errno
 import io
 import tempfile
 import warnings
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fovea.errors import from_os_error
 from fovea.types import Floats
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def append_head(model: bytes, layers: list[tuple[Floats, Floats]], *, temperatur
     graph.node.append(helper.make_node("Softmax", [flowing], ["probabilities"], axis=1))
     graph.output.insert(0, helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", len(layers[-1][1])]))
     onnx.checker.check_model(loaded)
-    return loaded.SerializeToString()
+    return bytes(loaded.SerializeToString())
 
 
 def _fold(model: bytes) -> bytes:
@@ -101,14 +103,19 @@ def _fold(model: bytes) -> bytes:
         # "basic" is the level whose result is plain ONNX, the same for every processor
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "folded.onnx")
-        onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        folded = onnx.load(options.optimized_model_filepath)
+        try:
+            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            folded = onnx.load(options.optimized_model_filepath)
+        except Exception as error:  # ONNX Runtime's exceptions share no public class
+            if "serialization failed" in str(error):  # all it says when the disk is full
+                raise from_os_error(OSError(errno.ENOSPC, "no space left on device"), folder) from error
+            raise
     _merge_pads(folded.graph)
     used = {node.domain or "" for node in folded.graph.node}
     for domain in [entry for entry in folded.opset_import if entry.domain not in used]:
         folded.opset_import.remove(domain)
     onnx.checker.check_model(folded)
-    return folded.SerializeToString()
+    return bytes(folded.SerializeToString())
 
 
 def _merge_pads(graph: onnx.GraphProto) -> None:

@@ -1,6 +1,6 @@
 """Writes bundles: nothing is written unless torch and the engine agree on real pictures."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from fovea.engines import open_engine
 from fovea.engines.to_onnx import OPSET, append_head
 from fovea.errors import ParityError
 from fovea.export.card import card
-from fovea.files import printable
+from fovea.files import json_text, printable
 from fovea.models.network import Network
 from fovea.tasks import Task
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Floats, Pixels
 from fovea.versions import versions
+
+Arrays = Pixels | Floats
 
 NUM_GOLDEN = 4  # pictures that travel with a bundle and are run at every load: a few milliseconds
 NUM_COMPARED = 16  # pictures on which torch and the engine must agree before anything is written
@@ -48,7 +50,7 @@ class Trained:
     licences: tuple[str, ...] = ()
 
     def reference(self, pixels: Pixels) -> dict[str, Floats]:
-        """torch's answer: uint8 (B, S, S, 3) -> probabilities (B, K) and embedding (B, D). The network is left as found."""
+        """Torch's answer: uint8 (B, S, S, 3) -> probabilities (B, K) and embedding (B, D). The network is left as found."""
         modes = [(part, part.training) for part in self.network.modules()]
         self.network.eval()
         try:
@@ -68,7 +70,7 @@ def write_bundle(
     pictures: Pixels,
     strategy: str,
     training_data: TrainingData | None = None,
-    metrics: dict[str, object] | None = None,
+    metrics: Mapping[str, object] | None = None,
 ) -> Path:
     """Makes a bundle, compares it with torch, and writes it.
 
@@ -93,7 +95,7 @@ def write_bundle(
         backbone=trained.backbone_name,
         strategy=strategy,
         training_data=training_data or TrainingData(),
-        metrics=metrics or {},
+        metrics=dict(metrics or {}),
         licences=list(trained.licences),
         versions=versions("fovea", "numpy", "onnx", "onnxruntime", "torch"),
         opset=OPSET,
@@ -102,12 +104,12 @@ def write_bundle(
         "model.onnx": model,
         "golden.npz": pack_arrays({name: values[:NUM_GOLDEN] for name, values in golden.items()}),
         "README.md": printable(card(info)).encode(),
-        "bundle.json": (printable(json.dumps(info.to_json(), indent=2, ensure_ascii=False)) + "\n").encode(),
+        "bundle.json": json_text(info.to_json(), indent=2).encode(),
     }
     return write_files(path, files)
 
 
-def _agreed(trained: Trained, model: bytes, pictures: Pixels) -> dict[str, Floats]:
+def _agreed(trained: Trained, model: bytes, pictures: Pixels) -> dict[str, Arrays]:
     """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
     expected = trained.reference(pictures)
     answers = open_engine(model)(pictures, ("probabilities", "embedding"))

@@ -11,7 +11,11 @@ def card(info: BundleInfo) -> str:
         if found := info.metrics.get(split):
             low, high = found["accuracy_ci95"]
             rows.append(f"| {split} | {found['n']} | {found['accuracy']:.1%} | {low:.1%} to {high:.1%} |")
-    measured = "\n".join(["| split | pictures | accuracy | 95 % interval |", "|---|---|---|---|", *rows]) if rows else "Not measured on your data yet."
+    measured = (
+        "\n".join(["| split | pictures | accuracy | 95 % interval |", "|---|---|---|---|", *rows])
+        if rows
+        else "Not measured on your data yet."
+    )
     learned = f"{info.training_data.num_files} pictures" if info.training_data.num_files else "the pictures its weights came with"
     size = info.preprocessing.size_px
     return f"""# A picture classifier: {names}

@@ -52,7 +52,9 @@ def load_pictures(source: Source, items: Sequence[Item], hashes: Sequence[str], 
         with tempfile.TemporaryFile(dir=folder, prefix="pictures-") as file:
             num_bytes = max(1, len(items) * size * size * 3)
             _reserve(file.fileno(), num_bytes)
-            pixels = np.memmap(file, np.uint8, "r+", shape=(len(items), size, size, 3)) if len(items) else np.zeros((0, size, size, 3), np.uint8)
+            pixels = (
+                np.memmap(file, np.uint8, "r+", shape=(len(items), size, size, 3)) if len(items) else np.zeros((0, size, size, 3), np.uint8)
+            )
 
     def look(turn: range) -> list[tuple[int, PictureFacts | UnreadableImage]]:
         found = []

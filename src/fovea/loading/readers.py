@@ -33,7 +33,10 @@ class FileReader(Reader):
         except (OSError, ValueError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             raise UnreadableImage(
-                f"{self.path!r} cannot be read: {reason}", got=reason, expected="a picture file that you may read", fix="check its name and its permissions"
+                f"{self.path!r} cannot be read: {reason}",
+                got=reason,
+                expected="a picture file that you may read",
+                fix="check its name and its permissions",
             ) from error
 
 

@@ -49,5 +49,3 @@ def scan(source: Source, items: Sequence[Item] | None = None) -> Scan:
                 num_bytes += size
             bar.advance(len(found))
     return Scan(tuple(items), tuple(hashes), problems, num_bytes)
-
-

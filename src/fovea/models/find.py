@@ -66,10 +66,10 @@ def resolve_weights(backbone: str, weights: str | Path = "auto") -> ResolvedWeig
         try:
             return _found(entry, fetch(file, login=True), "hub", f"on the hub ({file})")
         except Unreachable as error:
-            raise _not_at_hand(entry, file, {"the hub": str(error)}) from error
+            raise _not_at_hand(entry, {"the hub": str(error)}, _by_network(entry, file)) from error
     path = Path(weights).expanduser()
     if path.is_dir():
-        path = _in_run(path)
+        path = in_run(path)
     return _found(entry, path, "path", str(path))
 
 
@@ -102,17 +102,17 @@ def _auto(entry: Entry[BackboneInfo]) -> ResolvedWeights:
     passport = _published(entry)
     if passport is None:
         looked["the hub"] = "none are known there"
-        raise _not_at_hand(entry, None, looked)
+        raise _not_at_hand(entry, looked)
     file = _hub_file(passport)
     if not passport.revision:
         looked["the hub"] = f"{passport.repo} is known, but no revision of it is pinned here"
-        raise _not_at_hand(entry, file, looked)
+        raise _not_at_hand(entry, looked, f"name a revision yourself: --weights hub:{passport.repo}@REVISION (a commit, or main)")
     try:
-        fetch(file, sha256=passport.sha256)
+        path = fetch(file, sha256=passport.sha256)
     except Unreachable as error:
         looked["the hub"] = str(error)
-        raise _not_at_hand(entry, file, looked) from error
-    return ResolvedWeights(fetch(file), passport, "hub", _sentence(entry.name, passport, f"on the hub ({file})"))
+        raise _not_at_hand(entry, looked, _by_network(entry, file)) from error
+    return ResolvedWeights(path, passport, "hub", _sentence(entry.name, passport, f"on the hub ({file})"))
 
 
 def _found(entry: Entry[BackboneInfo], path: Path, where: Where, place: str) -> ResolvedWeights:
@@ -125,12 +125,7 @@ def _found(entry: Entry[BackboneInfo], path: Path, where: Where, place: str) -> 
             if passport.sha256 == digest and other.name == entry.name:
                 return ResolvedWeights(path, passport, where, _sentence(entry.name, passport, place))
             if passport.sha256 == digest:
-                raise WeightsError(
-                    f"{str(path)!r} holds weights of {other.name}, not of {entry.name}",
-                    got=f"the weights {passport.name!r} of {other.name}",
-                    expected=f"weights of {entry.name}",
-                    fix=f"choose --backbone {other.name}, or other weights",
-                )
+                raise _of_another(entry, path, passport, other.name)
     if METADATA_KEY in metadata:
         try:
             passport, notes = replace(read_passport(metadata[METADATA_KEY]), sha256=digest), tuple[str, ...]()
@@ -143,6 +138,8 @@ def _found(entry: Entry[BackboneInfo], path: Path, where: Where, place: str) -> 
             ) from error
     else:
         passport, notes = _stranger(entry, path, digest, metadata)
+    if passport.backbone not in ("", entry.name):
+        raise _of_another(entry, path, passport, passport.backbone)
     if unknown := sorted(set(passport.options) - _options(entry)):
         raise WeightsError(
             f"{str(path)!r} needs a {entry.name} with options that it does not have",
@@ -151,6 +148,15 @@ def _found(entry: Entry[BackboneInfo], path: Path, where: Where, place: str) -> 
             fix="choose the backbone that these weights were saved from",
         )
     return ResolvedWeights(path, passport, where, _sentence(entry.name, passport, place), notes)
+
+
+def _of_another(entry: Entry[BackboneInfo], path: Path, passport: Passport, other: str) -> WeightsError:
+    return WeightsError(
+        f"{str(path)!r} holds weights of {other}, not of {entry.name}",
+        got=f"the weights {passport.name!r} of {other}",
+        expected=f"weights of {entry.name}",
+        fix=f"choose --backbone {other}, or other weights",
+    )
 
 
 def _stranger(entry: Entry[BackboneInfo], path: Path, digest: str, metadata: Mapping[str, str]) -> tuple[Passport, tuple[str, ...]]:
@@ -216,7 +222,12 @@ def _matching(folder: Path, backbone: str) -> list[Path]:
     return sorted(paths, key=lambda path: (len(path.name), path.name))
 
 
-def _in_run(folder: Path) -> Path:
+def in_run(folder: Path) -> Path:
+    """The weights file in a run's folder, or in a bundle.
+
+    Raises:
+        WeightsError: There is none.
+    """
     for inside in _IN_A_RUN:
         if (folder / inside).is_file():
             return folder / inside
@@ -228,18 +239,21 @@ def _in_run(folder: Path) -> Path:
     )
 
 
-def _not_at_hand(entry: Entry[BackboneInfo], file: HubFile | None, looked: Mapping[str, str]) -> WeightsError:
+def _not_at_hand(entry: Entry[BackboneInfo], looked: Mapping[str, str], *ways: str) -> WeightsError:
     """Nothing was found: where it was looked, and the ways out."""
-    ways = [f"put {entry.name}.safetensors into a folder and name that in {_FOLDER_VARIABLE}, or pass a file with --weights PATH"]
-    if file is not None:
-        size = next((f", {p.num_bytes / 1e6:.0f} MB" for p in entry.info.passports if p.repo == file.repo and p.num_bytes), "")
-        ways.append(f"the file is {file.url}{size}: connect to the network, or fetch it on another machine")
-        if not file.pinned:
-            ways.append(f"or name its revision yourself: --weights hub:{file.repo}@REVISION")
-    ways.append("or learn from nothing: --strategy scratch --weights none")
+    always = (
+        f"put {entry.name}.safetensors into a folder and name that in {_FOLDER_VARIABLE}, or pass a file with --weights PATH",
+        "or learn from nothing: --strategy scratch --weights none",
+    )
     return WeightsError(
         f"no weights for {entry.name!r} are at hand",
         got="; ".join(f"{place}: {what}" for place, what in looked.items()),
         expected=f"{entry.name}*.safetensors in one of these places",
-        fix="\n            ".join(ways),
+        fix="\n            ".join((*ways, *always)),
     )
+
+
+def _by_network(entry: Entry[BackboneInfo], file: HubFile) -> str:
+    """The way out where the hub does not answer."""
+    size = next((f", {p.num_bytes / 1e6:.0f} MB" for p in entry.info.passports if p.repo == file.repo and p.num_bytes), "")
+    return f"connect to the network and run again, or fetch the file on another machine ({file.url}{size})"

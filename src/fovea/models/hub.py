@@ -5,16 +5,20 @@ it broke); this adds what it does not: the digest, an answer within seconds wher
 what to do.
 """
 
+import errno
 import os
 import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from fovea.errors import WeightsError, from_os_error
+from fovea.errors import OutputError, WeightsError, from_os_error
 from fovea.files import sha256_file
 
 ANSWER_WITHIN_S = 6.0  # huggingface_hub alone retries for half a minute, and a dropped packet costs that for each address
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def _download(file: HubFile, token: bool | None) -> Path:
         _probe(file, token)
         return Path(hf_hub_download(file.repo, file.filename, revision=file.revision, endpoint=_endpoint(), token=token))
     except errors.LocalEntryNotFoundError as error:
-        raise Unreachable(_reason(error.__cause__ or error)) from error
+        raise Unreachable(f"it did not answer: {_reason(error.__cause__ or error)}") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise WeightsError(
             f"the hub has no file {file}, or does not show it",
@@ -111,11 +115,18 @@ def _download(file: HubFile, token: bool | None) -> Path:
             fix=f"look at {file.url} in a browser",
         ) from error
     except OSError as error:
-        if error.errno is not None and error.filename is not None:  # a place on the disk, not a connection
-            raise from_os_error(error, error.filename) from error
-        raise Unreachable(_reason(error)) from error
+        if error.errno in _FULL:
+            raise from_os_error(error, constants.HF_HUB_CACHE) from error
+        if error.errno in _NOT_WRITABLE:
+            raise OutputError(
+                f"the hub's cache {constants.HF_HUB_CACHE!r} cannot be written",
+                got=error.strerror or str(error),
+                expected="a folder in which you may write",
+                fix="name another one in HF_HOME, or change the permissions of this one",
+            ) from error
+        raise Unreachable(f"it did not answer: {_reason(error)}") from error
     except Exception as error:  # the transfer libraries' own kinds, which differ from one version of the hub's client to the next
-        raise Unreachable(_reason(error)) from error
+        raise Unreachable(f"it did not answer: {_reason(error)}") from error
 
 
 def _probe(file: HubFile, token: bool | None) -> None:
@@ -129,7 +140,7 @@ def _probe(file: HubFile, token: bool | None) -> None:
 
     def ask() -> None:
         try:
-            get_hf_file_metadata(file.url, timeout=ANSWER_WITHIN_S, token=token)
+            get_hf_file_metadata(file.url, timeout=2 * ANSWER_WITHIN_S, token=token)  # the thread is given up first
         except Exception as error:  # handed to the caller's thread
             failed.append(error)
 
@@ -139,7 +150,7 @@ def _probe(file: HubFile, token: bool | None) -> None:
     if failed:
         raise failed[0]
     if thread.is_alive():
-        raise TimeoutError(f"no answer within {ANSWER_WITHIN_S:g} s")
+        raise TimeoutError(f"nothing within {ANSWER_WITHIN_S:g} s")
 
 
 def _remove(path: Path) -> None:

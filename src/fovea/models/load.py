@@ -1,5 +1,6 @@
 """Weights into a backbone and out of it: what was loaded, what is new, what was unused; what does not fit is refused."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,10 +12,10 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from fovea.errors import WeightsError
-from fovea.files import hash_bytes, write_atomic
+from fovea.files import hash_bytes, sha256_file, write_atomic
 from fovea.models.backbone import BACKBONES, Backbone, create_backbone
-from fovea.models.find import ResolvedWeights
-from fovea.models.passport import METADATA_KEY, Passport
+from fovea.models.find import ResolvedWeights, in_run
+from fovea.models.passport import METADATA_KEY, Passport, read_passport
 from fovea.models.tensor_files import TensorFile, open_tensors
 
 
@@ -37,6 +38,29 @@ class LoadReport:
     def to_json(self) -> dict[str, Any]:
         """The same as JSON."""
         return asdict(self)
+
+
+def backbone_of(weights: str | Path) -> str | None:
+    """The backbone that a weights file, or the one in a RUN folder, is of: by its digest, its passport, or its tensors.
+
+    Returns:
+        Its name, or None where no registered backbone has these tensors at its default options.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    path = Path(weights).expanduser()
+    path = in_run(path) if path.is_dir() else path
+    with open_tensors(path) as file:
+        shapes, metadata = file.shapes, file.metadata
+    digest = sha256_file(path)
+    for entry in BACKBONES:
+        if any(passport.sha256 == digest for passport in entry.info.passports):
+            return entry.name
+    with contextlib.suppress(KeyError, ValueError):  # a passport that cannot be read is an error when it is resolved
+        if name := read_passport(metadata[METADATA_KEY]).backbone:
+            return name
+    return _what_fits(shapes)
 
 
 def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, drop_classifier: bool = False) -> LoadReport:

@@ -22,6 +22,7 @@ class Passport:
         score: What was measured with them, on what, by whom, in words.
         classes: Name of the class list in `models/classes`, or None.
         class_names: The classes spelt out in the classifier's order, where they are no published list.
+        backbone: Which one they are of, as in the registry; empty in the registry's own passports, which stand with it.
         options: The backbone's options that these weights need.
         crop_fraction: Share of the short side that the central crop keeps in their own evaluation.
         interpolation: How their own evaluation resizes.
@@ -40,6 +41,7 @@ class Passport:
     score: str
     classes: str | None = None
     class_names: tuple[str, ...] = ()
+    backbone: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     crop_fraction: float = 0.875
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"

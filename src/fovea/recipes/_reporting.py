@@ -32,12 +32,23 @@ def some_pictures(source: Source, items: Sequence[Item], preprocessing: Preproce
         if pixels is not None:
             found.append(pixels)
     if not found:
-        raise DataError("the pictures can no longer be read", got="no readable file", expected="the files as they were", fix="restore them, and train again")
+        raise DataError(
+            "the pictures can no longer be read",
+            got="no readable file",
+            expected="the files as they were",
+            fix="restore them, and train again",
+        )
     return np.stack(found)
 
 
 def write_train_report(
-    run: RunFolder, source: Source, seen: Survey, probabilities: Floats, metrics: Metrics, history: Sequence[Epoch], timing: dict[str, float]
+    run: RunFolder,
+    source: Source,
+    seen: Survey,
+    probabilities: Floats,
+    metrics: Metrics,
+    history: Sequence[Epoch],
+    timing: dict[str, float],
 ) -> None:
     """Writes `report.html` of a training."""
     shown = "test" if len(seen.rows["test"]) else "validation"
@@ -78,7 +89,7 @@ def write_train_report(
 def _examples(source: Source, seen: Survey) -> list[Thumb]:
     taken: Counter[str] = Counter()
     chosen = []
-    for row in seen.rows["train"]:
+    for row in sorted(seen.rows["train"]):
         label = seen.items[row].label or ""
         if taken[label] < _EXAMPLES_A_CLASS and (label in taken or len(taken) < _MOST_CLASSES_SHOWN):
             taken[label] += 1

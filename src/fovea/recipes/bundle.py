@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from fovea.bundle import Bundle, load_bundle
@@ -11,7 +12,7 @@ from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError, OutputError, WeightsError
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import ready_folder
-from fovea.models.backbone import BACKBONES, create_backbone
+from fovea.models.backbone import BACKBONES, create_backbone, normalisation
 from fovea.models.classes import class_names_of
 from fovea.models.heads.linear import LinearHead
 from fovea.models.network import Network, PixelBackbone
@@ -40,14 +41,17 @@ def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | 
     place = _free_place(out, overwrite)
     resolved = resolve_weights(backbone, weights)
     if resolved is None:
-        raise InputError("a bundle of no weights would know nothing", got="--weights none", expected="weights", fix="name a file with --weights")
+        raise InputError(
+            "a bundle of no weights would know nothing", got="--weights none", expected="weights", fix="name a file with --weights"
+        )
     passport = resolved.passport
     names = class_names_of(passport)
     module = create_backbone(backbone, num_classes=len(names), **passport.options)
     report = load_weights(module, resolved)
+    classifier = module.get_submodule(module.classifier_name)
     for note in report.notes:
         say(note)
-    if report.new or not isinstance(module.classifier, nn.Linear):
+    if report.new or not isinstance(classifier, nn.Linear):
         raise WeightsError(
             f"{str(resolved.path)!r} holds no classifier, so a bundle of it could name no classes",
             got=f"{len(report.loaded)} tensors; new: {', '.join(report.new[:5])}",
@@ -55,11 +59,10 @@ def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | 
             fix="train a head on pictures of your own: fovea train DATA --weights FILE --out RUN",
         )
     size_px = image_size or passport.image_size_px
-    info = BACKBONES[backbone].info
-    body = PixelBackbone(module, passport.mean or info.mean, passport.std or info.std)
-    head = LinearHead.from_arrays(module.classifier.weight.detach().numpy(), module.classifier.bias.detach().numpy())
+    body = PixelBackbone(module, *normalisation(BACKBONES[backbone].info, passport))
+    head = LinearHead.from_arrays(classifier.weight.detach().numpy(), classifier.bias.detach().numpy())
     trained = Trained(
-        Network(body, head).eval(),
+        Network(body, head).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         module_to_onnx(body, size_px=size_px),
         backbone,
         1.0,
@@ -81,7 +84,10 @@ def _free_place(out: str, overwrite: bool) -> Path:
         taken = any(ready_folder(place).iterdir())
     if taken and not overwrite:
         raise OutputError(
-            f"{out!r} is already there", got="something in that place", expected="a new or empty folder, or a new .fovea name", fix="choose another --out, or add --overwrite"
+            f"{out!r} is already there",
+            got="something in that place",
+            expected="a new or empty folder, or a new .fovea name",
+            fix="choose another --out, or add --overwrite",
         )
     return place
 

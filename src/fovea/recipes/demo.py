@@ -119,7 +119,9 @@ def demo(*, out: str = "fovea-demo", epochs: int = 10, seed: int = 0, overwrite:
         raise InputError("--epochs is less than one", got=str(epochs), expected="1 or more", fix="leave it out for 10")
     folder = ready_folder(out)
     if any(folder.iterdir()) and not overwrite:
-        raise OutputError(f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite")
+        raise OutputError(
+            f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite"
+        )
     watch = Stopwatch()
     with open_source("digits") as source:
         seen = scan(source)

@@ -53,7 +53,10 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
         items = [item for item in source.items if split in ("all", item.split)]
         if not items:
             raise DataError(
-                f"the data has no split {split!r}", got="no pictures", expected="a folder or a column that names it", fix="leave --split out to measure on all pictures"
+                f"the data has no split {split!r}",
+                got="no pictures",
+                expected="a folder or a column that names it",
+                fix="leave --split out to measure on all pictures",
             )
         targets = opened.task.targets([item.label or "" for item in items])
         rows: list[dict[str, Floats]] = []
@@ -68,6 +71,11 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
                     kept.append(index)
                 bar.advance(1)
     if not rows:
-        raise DataError("none of the pictures can be read", got=f"{len(unreadable)} unreadable files", expected="at least one picture", fix=unreadable[0]["fix"])
+        raise DataError(
+            "none of the pictures can be read",
+            got=f"{len(unreadable)} unreadable files",
+            expected="at least one picture",
+            fix=unreadable[0]["fix"],
+        )
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return Report(opened.info.task, opened.class_names, opened.task.metrics(stacked, targets[kept]), unreadable)

@@ -52,7 +52,12 @@ def predict(bundle: str, *paths: str, out: str | None = None, top: int = 5) -> P
         The answers, in the order of the pictures.
     """
     if not paths:
-        raise InputError("there is nothing to predict", got="no paths", expected="picture files, or folders of them", fix="fovea predict BUNDLE photo.jpg")
+        raise InputError(
+            "there is nothing to predict",
+            got="no paths",
+            expected="picture files, or folders of them",
+            fix="fovea predict BUNDLE photo.jpg",
+        )
     if top < 1:
         raise InputError("--top names no class", got=str(top), expected="1 or more", fix="leave --top out to see the five most probable")
     opened = load_bundle(bundle)
@@ -79,5 +84,7 @@ def _readers(path: str) -> list[Reader]:
         return [FileReader(path, place)]
     inside = [name for name in sorted(FolderTree(place).paths) if has_picture_suffix(name) is not False]
     if not inside:
-        raise InputError(f"the folder {path!r} holds no pictures", got="no picture files", expected="at least one", fix="name another folder, or files")
+        raise InputError(
+            f"the folder {path!r} holds no pictures", got="no picture files", expected="at least one", fix="name another folder, or files"
+        )
     return [FileReader(f"{path.rstrip('/')}/{name}", place / name) for name in inside]

@@ -10,7 +10,6 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import write_csv, write_json
-from fovea.progress import say
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.selection.choose import choose
@@ -18,7 +17,7 @@ from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, Run, Timing, open_run
-from fovea.training.settings import TrainSettings, checked
+from fovea.training.settings import checked
 from fovea.training.strategy import create_strategy
 from fovea.versions import versions
 
@@ -73,13 +72,9 @@ def train(
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         plan = choose(settings, source)
         with open_run(out, settings, overwrite=overwrite) as run:
-            for note in plan.notes:
-                say(note)
             learner = create_strategy(plan)
             seen = survey(source, learner, store, seed=seed, watch=watch)
             write_json(run.audit, seen.audit.to_json())
-            for problem in seen.audit.unreadable:
-                say(f"left out: {problem.problem}")
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
             goal = create_task("classification", source.class_names)
@@ -92,16 +87,22 @@ def train(
             write_csv(run.history, [field.name for field in fields(Epoch)], [astuple(row) for row in learned.history])
             with watch("evaluate_s"):
                 probabilities = calibrated(learned.logits, temperature)
-                measured = {split: goal.metrics({"probabilities": probabilities[index]}, targets[index]) if len(index) else None for split, index in rows.items()}
+                measured = {
+                    split: goal.metrics({"probabilities": probabilities[index]}, targets[index]) if len(index) else None
+                    for split, index in rows.items()
+                }
             predicted = probabilities.argmax(axis=1)
             write_csv(
                 run.predictions,
                 ("path", "split", "true", "predicted", "probability"),
-                [(seen.items[i].path, "test", seen.items[i].label, source.class_names[predicted[i]], f"{probabilities[i].max():.6f}") for i in rows["test"]],
+                [
+                    (seen.items[i].path, "test", seen.items[i].label, source.class_names[predicted[i]], f"{probabilities[i].max():.6f}")
+                    for i in sorted(rows["test"])
+                ],
             )
 
             # Write what is shipped, what is read, and last of all what says that the run is finished.
-            figures = {split: found for split, found in measured.items() if found and split != "train"}
+            figures: dict[str, object] = {split: found for split, found in measured.items() if found and split != "train"}
             with watch("export_s"):
                 write_bundle(
                     run.bundle,
@@ -134,4 +135,4 @@ def train(
                 write_train_report(run, source, seen, probabilities, metrics, learned.history, watch.seconds())
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))
-    return Run(run.path, metrics, run.report, run.bundle)
+    return Run(run.path, metrics, run.report, run.bundle, len(seen.audit.unreadable))

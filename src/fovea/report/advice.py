@@ -102,7 +102,9 @@ def _few_pictures(data: ReportData) -> Iterator[Advice]:
         return
     middle = median(counts.values())
     # A class that has as many as the others is small because all are: that is said once, below.
-    small = sorted((name for name, n in counts.items() if n < _FEW_PICTURES and n < middle or n < middle / 4), key=lambda name: counts[name])
+    small = sorted(
+        (name for name, n in counts.items() if (n < _FEW_PICTURES and n < middle) or n < middle / 4), key=lambda name: counts[name]
+    )
     if small:
         least = counts[small[0]]
         yield Advice(
@@ -139,7 +141,11 @@ def _nothing_learned(data: ReportData, result: Measured) -> Iterator[Advice]:
 
 
 def _confused(data: ReportData, result: Measured) -> Iterator[Advice]:
-    pairs = [pair for pair in confused_pairs(result, most=5) if pair.n >= 3 and (pair.n >= 0.05 * pair.of or pair.n >= 0.2 * (result.n - result.right))]
+    pairs = [
+        pair
+        for pair in confused_pairs(result, most=5)
+        if pair.n >= 3 and (pair.n >= 0.05 * pair.of or pair.n >= 0.2 * (result.n - result.right))
+    ]
     if len(result.class_names) > 2 and pairs and not result.no_better_than_guessing:
         worst = pairs[0]
         yield Advice(

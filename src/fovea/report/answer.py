@@ -45,7 +45,9 @@ def ranking(data: ReportData) -> list[Json]:
 def _measured(data: ReportData, result: Measured) -> Answer:
     what = f"{result.split} {data.noun}"
     right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
-    sentence = f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
+    sentence = (
+        f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
+    )
     if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
         caution = (
             f"This is no better than always answering {quoted(result.guess)}, which is right {percent(result.guess_accuracy)} of the time. "
@@ -56,8 +58,7 @@ def _measured(data: ReportData, result: Measured) -> Answer:
         return Answer(sentence, f"Some test {data.noun}s were also used for training, so the truth is lower.", "bad")
     if result.split != "test":
         caution = (
-            f"There was no test split. The validation {data.noun}s also helped to choose settings, "
-            "so expect a little less on new ones."
+            f"There was no test split. The validation {data.noun}s also helped to choose settings, so expect a little less on new ones."
         )
         return Answer(sentence, caution, "caution")
     return Answer(sentence)

@@ -71,7 +71,11 @@ def epoch_rows(history: Sequence[Json]) -> list[EpochRow]:
 
 def search_chart(data: ReportData) -> tuple[Chart, float] | None:
     """The score of each regularisation tried, and the value that was taken; None where nothing was tried."""
-    tried = sorted((value, score, number(row, "std") or 0.0) for row in data.search if (value := number(row, "value")) is not None and (score := number(row, "score")) is not None)
+    tried = sorted(
+        (value, score, number(row, "std") or 0.0)
+        for row in data.search
+        if (value := number(row, "value")) is not None and (score := number(row, "score")) is not None
+    )
     if not tried:
         return None
     chosen = data.chosen if data.chosen is not None else max(tried, key=lambda row: row[1])[0]
@@ -124,7 +128,10 @@ def sure_chart(bins: Sequence[Bin], *, noun: str) -> Chart | None:
         return None
     told = "; ".join(f"{share(b.lo)} to {share(b.hi)} % sure: right on {share(b.accuracy or 0.0)} % of {b.n:,}" for b in full)
     svg = reliability_chart(bins, key="reliability", title="How sure it said it was, and how often it was right", description=told + ".")
-    return Chart(svg, f"Each bar: the {noun}s for which it was about that sure; above it, how many. On the diagonal, it means what it says. Pale bars stand on fewer than 10.")
+    return Chart(
+        svg,
+        f"Each bar: the {noun}s for which it was about that sure; above it, how many. On the diagonal, it means what it says. Pale bars stand on fewer than 10.",
+    )
 
 
 def _told(name: str, points: Curve, what: str, in_percent: bool) -> str:

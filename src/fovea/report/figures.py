@@ -101,7 +101,11 @@ def line_chart(
         dashes = " dashed" if line.dashed else ""
         parts.append(f'<path class="line s{line.colour}{dashes}" d="{_path(frame, kept)}"/>')
         if len(kept) <= _DOTS_UP_TO:
-            parts += [f'<circle class="dot s{line.colour}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3"/>' for x, y, _ in kept if math.isfinite(y)]
+            parts += [
+                f'<circle class="dot s{line.colour}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3"/>'
+                for x, y, _ in kept
+                if math.isfinite(y)
+            ]
     return _svg(key, title, description, parts)
 
 
@@ -118,8 +122,12 @@ def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description:
             continue
         left, right, top = frame.x(b.lo) + 1, frame.x(b.hi) - 1, frame.y(b.accuracy)
         pale = " pale" if b.few else ""
-        parts.append(f'<rect class="bar{pale}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1):.1f}" height="{frame.y(0) - top:.1f}"/>')
-        parts.append(f'<text class="small" x="{(left + right) / 2:.1f}" y="{max(top - 4, _TOP - 4):.1f}" text-anchor="middle">{b.n:,}</text>')
+        parts.append(
+            f'<rect class="bar{pale}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1):.1f}" height="{frame.y(0) - top:.1f}"/>'
+        )
+        parts.append(
+            f'<text class="small" x="{(left + right) / 2:.1f}" y="{max(top - 4, _TOP - 4):.1f}" text-anchor="middle">{b.n:,}</text>'
+        )
     parts.append(f'<path class="ideal" d="M{frame.x(0):.1f} {frame.y(0):.1f}L{frame.x(1):.1f} {frame.y(1):.1f}"/>')
     return _svg(key, title, description, parts)
 
@@ -145,10 +153,14 @@ def _axes(
     parts = []
     for tick in y_ticks:
         y = frame.y(tick)
-        parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/><text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_text(y_text(tick))}</text>')
+        parts.append(
+            f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/><text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_text(y_text(tick))}</text>'
+        )
     for tick in x_ticks:
         x = frame.x(tick)
-        parts.append(f'<path class="tick" d="M{x:.1f} {bottom}v5"/><text x="{x:.1f}" y="{bottom + 19}" text-anchor="middle">{_text(x_text(tick))}</text>')
+        parts.append(
+            f'<path class="tick" d="M{x:.1f} {bottom}v5"/><text x="{x:.1f}" y="{bottom + 19}" text-anchor="middle">{_text(x_text(tick))}</text>'
+        )
     parts.append(f'<path class="axis" d="M{_LEFT} {bottom}H{right}"/>')
     parts.append(f'<text class="label" x="{(_LEFT + right) / 2:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{_text(x_label)}</text>')
     parts.append(f'<text class="label" x="0" y="14">{_text(y_label)}</text>')
@@ -159,7 +171,9 @@ def _mark(frame: _Frame, value: float, label: str) -> str:
     x = frame.x(value)
     right_half = x > (_LEFT + _WIDTH - _RIGHT) / 2
     side = f'x="{x - 5:.1f}" text-anchor="end"' if right_half else f'x="{x + 5:.1f}"'
-    return f'<path class="mark" d="M{x:.1f} {_TOP - 8}V{_HEIGHT - _BOTTOM}"/><text class="small" {side} y="{_TOP - 2}">{_text(label)}</text>'
+    return (
+        f'<path class="mark" d="M{x:.1f} {_TOP - 8}V{_HEIGHT - _BOTTOM}"/><text class="small" {side} y="{_TOP - 2}">{_text(label)}</text>'
+    )
 
 
 def _path(frame: _Frame, points: Sequence[tuple[float, float, float]]) -> str:

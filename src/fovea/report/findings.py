@@ -81,5 +81,5 @@ def _with_note(path: object, note: object) -> str:
 
 
 def _joined(paths: Sequence[str]) -> str:
-    """a = b = c and 4 more."""
+    """A = b = c and 4 more."""
     return " = ".join(paths[:4]) + (f" and {len(paths) - 4:,} more" if len(paths) > 4 else "")

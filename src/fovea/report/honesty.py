@@ -53,7 +53,8 @@ class Honesty:
 def read_bins(rows: Sequence[Json]) -> list[Bin]:
     """The reliability bins with whatever is missing as None."""
     return [
-        Bin(float(row["lo"]), float(row["hi"]), int(row["n"]), number(row, "confidence"), number(row, "accuracy")) if row["n"]
+        Bin(float(row["lo"]), float(row["hi"]), int(row["n"]), number(row, "confidence"), number(row, "accuracy"))
+        if row["n"]
         else Bin(float(row["lo"]), float(row["hi"]), 0, None, None)
         for row in rows
     ]

@@ -50,7 +50,8 @@ class Measured:
 @dataclass(frozen=True)
 class ClassResult:
     """How one class fared: `recall` is the share of its pictures that were recognised, `precision` the share of the
-    answers with its name that were right; None where there were none."""
+    answers with its name that were right; None where there were none.
+    """
 
     name: str
     n: int

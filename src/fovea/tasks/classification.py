@@ -74,7 +74,10 @@ class Classification(Task):
 
     def outputs(self, num_features: int) -> dict[str, dict[str, Any]]:
         return {
-            "probabilities": {"shape": ["B", len(self.class_names)], "meaning": "calibrated probability of each class, in the order of class_names"},
+            "probabilities": {
+                "shape": ["B", len(self.class_names)],
+                "meaning": "calibrated probability of each class, in the order of class_names",
+            },
             "embedding": {"shape": ["B", num_features], "meaning": "the picture as the backbone sees it, before the head"},
         }
 
@@ -90,7 +93,14 @@ class Classification(Task):
         rows: list[list[object]] = []
         for path, prediction in predictions:
             found = prediction.to_json()
-            rows.append([path, found["class_name"], f"{found['probability']:.6f}", *(f"{found['probabilities'][name]:.6f}" for name in self.class_names)])
+            rows.append(
+                [
+                    path,
+                    found["class_name"],
+                    f"{found['probability']:.6f}",
+                    *(f"{found['probabilities'][name]:.6f}" for name in self.class_names),
+                ]
+            )
         return ["path", "predicted", "probability", *self.class_names], rows
 
     def targets(self, labels: Sequence[str]) -> Ints:

@@ -10,10 +10,15 @@ from safetensors.torch import save
 
 from fovea.files import write_atomic
 
+LAST = "last.safetensors"  # to go on from
+BEST = "best.safetensors"  # the backbone with its best weights and its passport: `--weights RUN` takes it
+
 
 def save_checkpoint(path: Path, *, groups: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:
     """Writes named groups of tensors and a JSON value."""
-    tensors = {f"{group}/{name}": tensor.detach().contiguous().clone() for group, content in groups.items() for name, tensor in content.items()}
+    tensors = {
+        f"{group}/{name}": tensor.detach().contiguous().clone() for group, content in groups.items() for name, tensor in content.items()
+    }
     write_atomic(path, save(tensors, metadata={"state": json.dumps(state)}))
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fovea.errors import TrainingFailed
 from fovea.progress import Progress
-from fovea.training.checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from fovea.training.checkpoint import LAST, load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from fovea.types import Floats, Ints
 
 Inputs = npt.NDArray[np.uint8] | Floats  # pictures (N, H, W, 3), or embeddings (N, D)
@@ -78,7 +78,7 @@ def fit(
         model: Inputs -> logits; ends with its best weights.
         train, validation: Without validation examples the last epoch counts as the best.
         schedule: How long and how fast.
-        checkpoint: A folder for `last.safetensors` (to go on) and `best.safetensors` (to use).
+        checkpoint: A folder for `last.safetensors`, to go on from.
         key: What the result depends on beside the arguments; a checkpoint of another key is not resumed.
         on_epoch: Called after each epoch with the history so far.
 
@@ -93,7 +93,7 @@ def fit(
     history: list[Epoch] = []
     best_loss, best, stale = float("inf"), _copy(model), 0
     key = f"{key} {asdict(schedule)}"
-    if checkpoint and (found := load_checkpoint(checkpoint / "last.safetensors")) and found[1]["key"] == key:
+    if checkpoint and (found := load_checkpoint(checkpoint / LAST)) and found[1]["key"] == key:
         groups, state = found
         model.load_state_dict(groups["model"])
         restore_optimizer(optimizer, groups["optimizer"])
@@ -117,7 +117,7 @@ def fit(
             if checkpoint:
                 state = {"key": key, "history": [asdict(row) for row in history], "best_loss": best_loss, "stale": stale}
                 save_checkpoint(
-                    checkpoint / "last.safetensors",
+                    checkpoint / LAST,
                     groups={"model": model.state_dict(), "best": best, "optimizer": optimizer_tensors(optimizer)},
                     state=state,
                 )
@@ -128,7 +128,9 @@ def fit(
     return history
 
 
-def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, train: Examples, schedule: Schedule, epoch: int) -> tuple[float, float]:
+def _train_epoch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, train: Examples, schedule: Schedule, epoch: int
+) -> tuple[float, float]:
     """One pass over the training examples in an order drawn from (seed, epoch); gives mean loss and accuracy."""
     total = right = 0.0
     order = np.random.default_rng([schedule.seed, epoch]).permutation(len(train))
@@ -141,7 +143,10 @@ def _train_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, train: Exam
             loss = F.cross_entropy(logits, targets)
             if not torch.isfinite(loss):
                 raise TrainingFailed(
-                    f"the loss is no longer a number in epoch {epoch + 1}", got=f"loss {loss.item()}", expected="a finite loss", fix="train again with a smaller --lr"
+                    f"the loss is no longer a number in epoch {epoch + 1}",
+                    got=f"loss {loss.item()}",
+                    expected="a finite loss",
+                    fix="train again with a smaller --lr",
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -120,6 +120,7 @@ class Run:
     metrics: Metrics
     report: Path
     bundle: Path
+    num_unreadable: int = 0
 
     def to_json(self) -> dict[str, Any]:
         places = {"run": str(self.path), "report": str(self.report), "bundle": str(self.bundle)}
@@ -133,7 +134,14 @@ class Run:
             if found:
                 low, high = found.accuracy_ci95
                 right = round(found.accuracy * found.n)
-                lines.append(f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
+                lines.append(
+                    f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+                )
+        lines += [f"note: {note}" for note in (self.metrics.model_extra or {}).get("notes", [])]
+        if self.num_unreadable:
+            lines.append(
+                f"left out: {self.num_unreadable:,} files that cannot be read; {self.path / 'audit.json'} and the report name them"
+            )
         lines += [f"report: {self.report}", f"bundle: {self.bundle}", f"took {self.metrics.timing.total_s:.1f} s"]
         return "\n".join(lines)
 
@@ -202,7 +210,9 @@ def load_metrics(path: str | Path) -> Metrics:
             fix="give the same `fovea train` command again: it goes on where it stopped" if unfinished else "check the name",
         ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again") from error
+        raise InputError(
+            f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again"
+        ) from error
 
 
 _OURS = {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "checkpoint", "bundle"}

@@ -43,5 +43,8 @@ def checked(**values: Any) -> TrainSettings:
         name = str(first["loc"][0])
         option = f"--{name.replace('_', '-')}"
         raise InputError(
-            f"{option} cannot be {first.get('input')!r}", got=repr(first.get("input")), expected=first["msg"], fix=f"give {option} another value, or leave it out"
+            f"{option} cannot be {first.get('input')!r}",
+            got=repr(first.get("input")),
+            expected=first["msg"],
+            fix=f"give {option} another value, or leave it out",
         ) from error

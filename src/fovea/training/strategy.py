@@ -10,6 +10,7 @@ from fovea.data import Source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import UnreadableImage
 from fovea.models.network import Network
+from fovea.models.passport import Passport
 from fovea.registry import Registry
 from fovea.training.loop import Epoch, Inputs
 from fovea.training.settings import TrainSettings
@@ -25,6 +26,7 @@ class Plan:
         settings: As asked.
         strategy, backbone_name: As chosen.
         network: Backbone (with its weights, or fresh) and a fresh head.
+        passport: Of the backbone's weights once they are learned.
         weights_hash: Of the backbone's state; "" where it is learned from scratch.
         weights_said: Where the weights come from, in words.
         licences: Of the weights.
@@ -36,6 +38,7 @@ class Plan:
     strategy: str
     backbone_name: str
     network: Network
+    passport: Passport
     weights_hash: str
     weights_said: str
     licences: tuple[str, ...]

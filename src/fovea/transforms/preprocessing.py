@@ -106,6 +106,10 @@ def _resize(pixels: Pixels, height: int, width: int, antialias: bool) -> Pixels:
     shrinks = antialias and (pixels.shape[0] > height or pixels.shape[1] > width)
     # INTER_AREA is exact averaging only while both sides shrink; where one grows, shrink the other first
     if shrinks and (pixels.shape[0] < height or pixels.shape[1] < width):
-        pixels = cv2.resize(pixels, (min(width, pixels.shape[1]), min(height, pixels.shape[0])), interpolation=cv2.INTER_AREA)
+        pixels = _scaled(pixels, min(height, pixels.shape[0]), min(width, pixels.shape[1]), cv2.INTER_AREA)
         shrinks = False
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return _scaled(pixels, height, width, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _scaled(pixels: Pixels, height: int, width: int, interpolation: int) -> Pixels:
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=interpolation), np.uint8)

@@ -18,12 +18,13 @@ def write_png(pixels: Pixels) -> bytes:
     rows = np.ascontiguousarray(pixels).reshape(height, -1)
     raw = np.pad(rows, ((0, 0), (1, 0))).tobytes()  # each row starts with its filter: 0, none
     blocks = [raw[start : start + 65535] for start in range(0, len(raw), 65535)]
-    stream = b"\x78\x01" + b"".join(
-        struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks
-    )
+    stream = b"\x78\x01" + b"".join(struct.pack("<BHH", block is blocks[-1], len(block), len(block) ^ 0xFFFF) + block for block in blocks)
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", stream + struct.pack(">I", zlib.adler32(raw))) + _chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", stream + struct.pack(">I", zlib.adler32(raw)))
+        + _chunk(b"IEND", b"")
     )
 
 

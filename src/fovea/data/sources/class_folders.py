@@ -26,19 +26,8 @@ def class_folders(tree: Tree) -> Source:
             loose.append(path)
     if not items:
         raise _no_classes(tree, loose, others)
-    if len(labels) == 1 and (inner := _folders_in(tree, items[0].label or "")):
-        raise DataError(
-            f"{tree.location!r} holds one class only: {items[0].label!r}",
-            got=f"{len(items)} pictures, all below {items[0].label!r}",
-            expected="at least two class folders at the first level",
-            fix=f"if the classes are {', '.join(map(repr, inner[:3]))}, pass the folder {items[0].label!r} that holds them",
-        )
     empty = [folder + "/" for folder in tree.folders if "/" not in folder and folder not in labels]
     return TreeSource("class_folders", tree, items, ignored=sorted(loose + others + empty))
-
-
-def _folders_in(tree: Tree, folder: str) -> Sequence[str]:
-    return [path.removeprefix(folder + "/") for path in tree.folders if path.startswith(folder + "/") and path.count("/") == 1]
 
 
 def _no_classes(tree: Tree, loose: Sequence[str], others: Sequence[str]) -> DataError:
@@ -54,5 +43,7 @@ def _no_classes(tree: Tree, loose: Sequence[str], others: Sequence[str]) -> Data
         f"{tree.location!r} holds no pictures" if others or tree.folders else f"{tree.location!r} is empty",
         got=f"{len(others)} other files" + (f", the first {others[0]!r}" if others else ""),
         expected="a folder for each class, with pictures in it",
-        fix=f"pass the table itself: {tables[0]!r} within it" if tables else "check the path; pictures are found by their suffix (.jpg, .png, ...)",
+        fix=f"pass the table itself: {tables[0]!r} within it"
+        if tables
+        else "check the path; pictures are found by their suffix (.jpg, .png, ...)",
     )

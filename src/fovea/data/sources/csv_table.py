@@ -49,7 +49,14 @@ def csv_table(tree: Tree) -> Source:
     columns = {name.strip().lower(): index for index, name in enumerate(header)}
     for number, cells in rows:
         if len(cells) > len(header) and any(cells[len(header) :]):
-            raise _bad_row(tree, number, "has more cells than the header", f"{len(cells)} cells", f"{len(header)} cells", 'put "quotes" around a cell that holds a comma')
+            raise _bad_row(
+                tree,
+                number,
+                "has more cells than the header",
+                f"{len(cells)} cells",
+                f"{len(header)} cells",
+                'put "quotes" around a cell that holds a comma',
+            )
         value = {name: cells[index] if index < len(cells) else "" for name, index in columns.items()}
         path, label, word = _found(tree, value["path"]), value["label"].strip(), value.get("split", "").strip()
         if not path or not label:
@@ -57,10 +64,19 @@ def csv_table(tree: Tree) -> Source:
             raise _bad_row(tree, number, f"has no {empty}", repr(cells), f"a {empty}", "fill it in, or remove the row")
         split = SPLIT_NAMES.get(word.lower())
         if word and split is None:
-            raise _bad_row(tree, number, f"has an unknown split {word!r}", repr(word), "train, validation (val, valid) or test, or nothing", "correct the word")
+            raise _bad_row(
+                tree,
+                number,
+                f"has an unknown split {word!r}",
+                repr(word),
+                "train, validation (val, valid) or test, or nothing",
+                "correct the word",
+            )
         item = Item(path, labels.setdefault(label, label), split, value.get("group", "").strip() or None)
         if (first := items.setdefault(path, (item, number))) != (item, number) and first[0] != item:
-            raise _bad_row(tree, number, f"contradicts row {first[1]} on {path!r}", _told(item), _told(first[0]), "remove one of the two rows")
+            raise _bad_row(
+                tree, number, f"contradicts row {first[1]} on {path!r}", _told(item), _told(first[0]), "remove one of the two rows"
+            )
     _check_splits(tree, items)
     folder = posixpath.dirname(table)
     return TreeSource("csv_table", tree, [items[path][0] for path in sorted(items)], folder=folder + "/" if folder else "")
@@ -131,7 +147,14 @@ def _check_splits(tree: Tree, items: dict[str, tuple[Item, int]]) -> None:
     with_split = next((number for item, number in items.values() if item.split), None)
     without = next((number for item, number in items.values() if not item.split), None)
     if with_split and without:
-        raise _bad_row(tree, without, "has no split, and others have one", f"a split in row {with_split}", "a split in every row, or in none", "fill in the column 'split', or leave it out")
+        raise _bad_row(
+            tree,
+            without,
+            "has no split, and others have one",
+            f"a split in row {with_split}",
+            "a split in every row, or in none",
+            "fill in the column 'split', or leave it out",
+        )
 
 
 def _told(item: Item) -> str:

@@ -21,7 +21,10 @@ class _Digits(Source):
     def read(self, item: Item) -> bytes:
         if item.path not in self._index:
             raise UnreadableImage(
-                f"{item.path!r} does not exist", got="no such picture in the built-in digits", expected=self.items[0].path, fix="take an item of `items`"
+                f"{item.path!r} does not exist",
+                got="no such picture in the built-in digits",
+                expected=self.items[0].path,
+                fix="take an item of `items`",
             )
         return write_png(self._pictures[self._index[item.path]])
 

@@ -53,7 +53,9 @@ class _Shapes(Source):
     def _scene(self, item: Item) -> _Scene:
         number = item.path.partition("_")[0]
         if not number.isdecimal() or item.label not in self.class_names:
-            raise UnreadableImage(f"{item.path!r} does not exist", got="no such scene in 'shapes'", expected=self.items[0].path, fix="take an item of `items`")
+            raise UnreadableImage(
+                f"{item.path!r} does not exist", got="no such scene in 'shapes'", expected=self.items[0].path, fix="take an item of `items`"
+            )
         return _draw_lots(np.random.default_rng((self._seed, int(number))), is_triangle=item.label == "triangle")
 
 

@@ -52,6 +52,8 @@ def split_folders(tree: Tree) -> Source:
             fix="check the path; pictures are found by their suffix (.jpg, .png, ...)",
         )
     empty = [
-        folder + "/" for folder in tree.folders if folder not in filled and (folder.count("/") == 0 or (folder.count("/") == 1 and folder.partition("/")[0].lower() in SPLIT_NAMES))
+        folder + "/"
+        for folder in tree.folders
+        if folder not in filled and (folder.count("/") == 0 or (folder.count("/") == 1 and folder.partition("/")[0].lower() in SPLIT_NAMES))
     ]
     return TreeSource("split_folders", tree, items, ignored=sorted(loose + others + empty))

@@ -37,7 +37,9 @@ class OnnxRuntimeEngine(Engine):
         return dict(zip(names, values, strict=True))
 
 
-@ENGINES.add(EngineInfo(source="onnxruntime.ai", purpose="the default: fastest fp32 on the processors measured, opens in a tenth of a second"))
+@ENGINES.add(
+    EngineInfo(source="onnxruntime.ai", purpose="the default: fastest fp32 on the processors measured, opens in a tenth of a second")
+)
 def onnxruntime(model: bytes, *, threads: int = 1) -> OnnxRuntimeEngine:
     """Opens an ONNX model in ONNX Runtime, on the processor."""
     return OnnxRuntimeEngine(model, threads)

@@ -67,8 +67,8 @@ class MobileNetV2(Backbone):
         self.conv_stem = conv2d(3, channels, 3, stride=2, padding=padding)
         self.bn1 = nn.BatchNorm2d(channels)
         stages, last = [], {}
-        for index, (expansion, base, repeats, stride) in enumerate(_STAGES):
-            out, blocks = _round_to_8(base * width), []
+        for index, (expansion, plain, repeats, stride) in enumerate(_STAGES):
+            out, blocks = _round_to_8(plain * width), []
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(
@@ -118,7 +118,7 @@ _TIMM = Passport(
     licence="Apache-2.0",
     trained_on="ImageNet-1k (1,281,167 photos, 1,000 classes)",
     image_size_px=224,
-    score="73.0 % top-1 on ImageNet's validation photos at 224 px, as timm's results table gives it; not measured here",
+    score="not measured here; its page on the hub gives the authors' figure",
     classes="imagenet_1k",
     interpolation="bicubic",
     mean=(0.485, 0.456, 0.406),

@@ -107,7 +107,7 @@ def _initialise(module: nn.Module, zero_init: bool) -> None:
             nn.init.zeros_(layer.get_submodule(layer.last_norm).weight)  # type: ignore[arg-type]
 
 
-def _a1(name: str, top1: str, sha256: str, revision: str | None, num_bytes: int | None) -> Passport:
+def _a1(name: str, sha256: str, revision: str | None, num_bytes: int | None) -> Passport:
     """The passport of a `timm/NAME.a1_in1k` checkpoint (recipe A1 of "ResNet strikes back").
 
     Preprocessing: timm 1.0.31, `models/resnet.py`, `_rcfg`. Digest and revision: see the calls.
@@ -118,7 +118,7 @@ def _a1(name: str, top1: str, sha256: str, revision: str | None, num_bytes: int 
         licence="Apache-2.0",
         trained_on="ImageNet-1k (1,281,167 photos, 1,000 classes)",
         image_size_px=224,
-        score=f"{top1} % top-1 on ImageNet's validation photos at 224 px, as published (arXiv:2110.00476); not measured here",
+        score="not measured here; its page on the hub gives the authors' figure (recipe: arXiv:2110.00476)",
         classes="imagenet_1k",
         crop_fraction=0.95,
         interpolation="bicubic",
@@ -148,15 +148,13 @@ def _info(channels: tuple[int, ...], num_parameters: int, passport: Passport) ->
 # registry, whose other digests are those that the others quote) and without a revision, which stays open.
 _RESNET18 = _a1(
     "resnet18",
-    "71.5",
     "80c49dee3da4822c009c5a7fe591e9223c5a2cfcf95a4067ca4dfb5a7b89c612",
     "491b427b45c94c7fb0e78b5474cc919aff584bbf",
     46_807_446,
 )
-_RESNET34 = _a1("resnet34", "76.4", "829a220f9529d2b1ffdc8719d3273463001e0daf411eaf1916865d9db62c0ed2", None, None)
+_RESNET34 = _a1("resnet34", "829a220f9529d2b1ffdc8719d3273463001e0daf411eaf1916865d9db62c0ed2", None, None)
 _RESNET50 = _a1(
     "resnet50",
-    "80.4",
     "773525d5821de224f8f30c33377b7a795d7863e08522698200d3217d3f2a41bb",
     "767268603ca0cb0bfe326fa87277f19c419566ef",
     102_469_840,

@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fovea.data import Source
 from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.extract import embed
@@ -31,6 +33,7 @@ class Probe(Strategy):
 
     def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         settings, network = self.plan.settings, self.plan.network
+        inputs = np.asarray(inputs, np.float32)
         if settings.head == "linear":
             num_classes = network.head.arrays()[-1][1].shape[0]
             fitted = fit_logistic(inputs[train], targets[train], num_classes=num_classes, seed=settings.seed)

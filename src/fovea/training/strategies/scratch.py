@@ -4,12 +4,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from fovea.data import Source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.loading.pictures import load_pictures
+from fovea.models.weights import save_weights
+from fovea.training.checkpoint import BEST
 from fovea.training.loop import Examples, Inputs, Schedule, fit, predict_logits
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, Strategy, StrategyInfo
 from fovea.types import Ints, Item
@@ -29,10 +29,10 @@ class Scratch(Strategy):
 
     def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         settings, network = self.plan.settings, self.plan.network
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         schedule = Schedule(settings.epochs or _EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
         examples = [Examples(inputs, targets, rows) for rows in (train, validation)]
         history = fit(network, *examples, schedule=schedule, checkpoint=checkpoint, key=key)
+        save_weights(network.body.backbone, checkpoint / BEST, self.plan.passport)
         onnx = module_to_onnx(network.body, size_px=self.plan.preprocessing.size_px)
         return Learned(predict_logits(network, inputs, settings.batch_size), onnx, history=history)
 

@@ -1,0 +1,1 @@
+"""Every number of the project, measured again by one command; see README.md."""

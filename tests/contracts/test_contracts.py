@@ -1,0 +1,156 @@
+"""What people and programs outside rely on: later work extends it and never moves it.
+
+A schema that differs from the file beside its code fails here. If the change only adds, write the new one into the file:
+    python -c "import json; from fovea.bundle.format import BundleInfo as M; print(json.dumps(M.model_json_schema(), indent=2))"
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+import fovea
+from fovea.bundle import format as bundle_format
+from fovea.commands import find
+from fovea.training import run as run_module
+
+COMMANDS = {
+    "train": ["data", "out", "task", "strategy", "backbone", "weights", "image_size", "epochs", "batch_size", "lr", "seed", "overwrite"],
+    "audit": ["data", "out"],
+    "predict": ["bundle", "paths", "out", "top"],
+    "evaluate": ["bundle", "data"],
+    "bundle": ["backbone", "weights", "out"],
+    "models": ["name"],
+    "cache": ["clear"],
+    "demo": ["out"],
+    "bench-main": [],
+}
+METRICS = ["task", "strategy", "backbone", "class_names", "num_files", "validation", "test", "timing", "seed", "command", "versions"]
+SPLIT = ["n", "accuracy", "accuracy_ci95", "top5_accuracy", "ece", "nll", "confusion"]
+TIMING = [f"{stage}_s" for stage in ["total", "audit", "decode", "embed", "train", "evaluate", "explain", "export", "report"]]
+BUNDLE = [
+    "format",
+    "task",
+    "modality",
+    "class_names",
+    "preprocessing",
+    "outputs",
+    "calibration",
+    "conformal",
+    "refusal",
+    "backbone",
+    "strategy",
+    "training_data",
+    "metrics",
+    "licences",
+    "versions",
+    "opset",
+]
+RUN_FILES = ["audit.json", "bundle", "checkpoint", "history.csv", "metrics.json", "predictions.csv", "report.html"]
+MODEL_FIELDS = ["name", "num_parameters", "image_size_px", "weights", "licence"]
+
+
+@pytest.mark.parametrize(
+    ("model", "frozen"),
+    [
+        (bundle_format.BundleInfo, bundle_format.json_schema),
+        (run_module.Metrics, run_module.json_schema),
+    ],
+    ids=["bundle.json", "metrics.json"],
+)
+def test_schema_is_the_frozen_one(model, frozen):
+    assert model.model_json_schema(by_alias=True) == frozen()
+
+
+def test_commands_and_their_options_are_there():
+    recipes = find()
+    assert set(COMMANDS) <= set(recipes), "a command of the contract is missing"
+    for name, options in COMMANDS.items():
+        found = list(inspect.signature(recipes[name].load()).parameters)
+        assert set(options) <= set(found), name
+
+
+@pytest.mark.parametrize("run_name", ["probe_run", "scratch_run"])
+def test_run_folder(run_name, request):
+    run = request.getfixturevalue(run_name)
+    assert sorted(path.name for path in run.path.iterdir()) == RUN_FILES
+    metrics = json.loads((run.path / "metrics.json").read_text())
+    jsonschema.validate(metrics, run_module.json_schema())
+    assert set(METRICS) <= set(metrics)
+    assert set(TIMING) <= set(metrics["timing"])
+    for split in ("validation", "test"):
+        found = metrics[split]
+        assert set(SPLIT) <= set(found)
+        assert found["top5_accuracy"] is None  # two classes
+        assert np.sum(found["confusion"]) == found["n"] == metrics["num_files"][split]
+        assert found["accuracy_ci95"][0] <= found["accuracy"] <= found["accuracy_ci95"][1]
+    rows = (run.path / "predictions.csv").read_text().splitlines()
+    assert rows[0] == "path,split,true,predicted,probability"
+    assert len(rows) == 1 + metrics["num_files"]["test"]
+    history = (run.path / "history.csv").read_text().splitlines()
+    assert history[0].startswith("epoch,split,loss,accuracy")
+    assert history[0].endswith("lr,seconds")
+
+
+@pytest.mark.parametrize("run_name", ["probe_run", "scratch_run"])
+def test_bundle_folder(run_name, request):
+    bundle = request.getfixturevalue(run_name).bundle
+    assert {"bundle.json", "model.onnx", "golden.npz", "README.md"} <= {path.name for path in bundle.iterdir()}
+    content = json.loads((bundle / "bundle.json").read_text())
+    jsonschema.validate(content, bundle_format.json_schema())
+    assert set(BUNDLE) <= set(content)
+    assert set(content["preprocessing"]) == {"resize", "crop", "channels", "dtype"}
+    assert set(content["preprocessing"]["resize"]) == {"rule", "size_px", "interpolation", "antialias"}
+    assert set(content["outputs"]) == {"probabilities", "embedding"}
+    with np.load(bundle / "golden.npz", allow_pickle=False) as golden:
+        assert set(golden.files) == {"pixels", "probabilities", "embedding"}
+        assert golden["pixels"].dtype == np.uint8
+
+
+def test_model_takes_uint8_pictures_and_gives_probabilities(probe_run):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(probe_run.bundle / "model.onnx")
+    (pixels,) = session.get_inputs()
+    assert (pixels.name, pixels.type, pixels.shape[1:]) == ("pixels", "tensor(uint8)", [64, 64, 3])
+    assert [output.name for output in session.get_outputs()][:2] == ["probabilities", "embedding"]
+    answer = session.run(["probabilities"], {"pixels": np.zeros((3, 64, 64, 3), np.uint8)})[0]
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
+
+
+def test_predict_json(probe_run, photos, command):
+    picture = next((photos / "disc").iterdir())
+    done = command("predict", probe_run.bundle, picture, photos / "gone.png", "--json")
+    assert done.returncode == 1, done.stderr  # some inputs failed
+    answer = json.loads(done.stdout)
+    (found,), (error,) = answer["predictions"], answer["errors"]
+    assert set(found) == {"path", "class_name", "probability", "probabilities", "prediction_set", "refused"}
+    assert set(found["probabilities"]) == {"cross", "disc"}
+    assert found["probabilities"][found["class_name"]] == found["probability"]
+    assert set(error) == {"path", "problem", "fix"}
+    assert error["path"] == str(photos / "gone.png")
+
+
+def test_models_json():
+    rows = fovea.models().to_json()["models"]
+    assert {"convnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50"} <= {row["name"] for row in rows}
+    assert all(set(MODEL_FIELDS) <= set(row) for row in rows)
+    assert next(row for row in rows if row["name"] == "mobilenet_v2")["num_parameters"] == 3_504_872
+
+
+def test_golden_answers_are_checked_at_every_load(probe_run, tmp_path):
+    import shutil
+
+    from fovea.errors import BundleError
+
+    copy = Path(shutil.copytree(probe_run.bundle, tmp_path / "b"))
+    with np.load(copy / "golden.npz") as golden:
+        changed = dict(golden)
+    changed["probabilities"] = changed["probabilities"] + np.float32(2e-4)
+    np.savez(copy / "golden.npz", **changed)
+    with pytest.raises(BundleError, match="no longer answers as it did") as caught:
+        fovea.load_bundle(copy)
+    assert str(copy) in caught.value.problem
