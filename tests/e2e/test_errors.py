@@ -128,7 +128,7 @@ def test_error_as_json(tmp_path, command):
         (lambda bundle: (bundle / "model.onnx").write_bytes(b"x" * 100), "cannot be opened"),
         (lambda bundle: (bundle / "bundle.json").write_text("{"), "bundle.json"),
         (lambda bundle: (bundle / "golden.npz").write_bytes(b"x"), "golden.npz"),
-        (lambda bundle: shutil.rmtree(bundle), "no such path"),
+        (shutil.rmtree, "no such path"),
         (
             lambda bundle: (bundle / "bundle.json").write_text((bundle / "bundle.json").read_text().replace('"format": 1', '"format": 99')),
             "newer Fovea",
