@@ -40,7 +40,7 @@ def per_class(items: Sequence[Item], splits: Sequence[Split]) -> dict[str, Count
     return found
 
 
-@pytest.mark.parametrize("count", [200, 201, 250, 500, 1000, 5000, 20_000])
+@pytest.mark.parametrize("count", [200, 201, 250, 500, 1000, 5000])
 @pytest.mark.parametrize("name", ["", "x", "y"])
 def test_shares_are_within_3_points(count: int, name: str) -> None:
     items = make({"a": count // 2, "b": count - count // 2}, name=name)
@@ -55,7 +55,7 @@ def test_every_class_is_in_every_split(count: int, classes: int) -> None:
 
 
 def test_adding_pictures_moves_no_old_one() -> None:
-    old = make({"a": 3000, "b": 3000})
+    old = make({"a": 2000, "b": 2000})
     before = assign(old)
     after = assign([*old, *make({"a": 500, "b": 1, "c": 400}, name="new")])
     assert {path: after[path] for path in before} == before

@@ -35,6 +35,7 @@ _PILLOW = {
     "heif": ("pillow_heif", "HeifImageFile"),
 }
 _SILENT = {"png", "bmp", "webp", "ppm"}  # Pillow's readers of the others give Python warnings of what they find odd
+_NOISY_TO_THE_END = {"tiff", "ico"}  # and these not only as they open, so that no two threads decode them at once
 _WORDS = {"1": "1-bit", "L": "grey", "LA": "grey with alpha", "P": "palette", "PA": "palette with alpha", "I": "16-bit grey"}
 _AGAIN = "copy or download it again from where it came, or remove it"
 # Pillow's names for 16-bit colour as a file may hold it, and the same with the other byte order (N is the machine's own)
@@ -110,7 +111,9 @@ def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decode
     try:
         if kind == "webp":  # its reader allocates the canvas as it opens
             _check_size(*_webp_size(data), max_pixels, path)
-        with _quiet() if noisy else nullcontext(), open_file(io.BytesIO(data)) as image:
+        with _quiet() if noisy else nullcontext():
+            opened = open_file(io.BytesIO(data))
+        with opened as image, _quiet() if kind in _NOISY_TO_THE_END else nullcontext():
             _check_size(*image.size, max_pixels, path)
             orientation = int(image.tag_v2.get(274, 1)) if kind == "tiff" else 0  # type: ignore[attr-defined]
             tiles = _swapped(image)

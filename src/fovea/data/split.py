@@ -155,10 +155,12 @@ class _Plan:
         count, num_sides = self.in_class[label], len(self.shares)
         if count >= num_sides:
             return frozenset(range(num_sides))
-        pairs = sorted(name for name, units in self.in_class.items() if units == 2)
         # which other: in turn where data are few, so that neither side stays empty; else by the name, which no new class changes
-        turn = pairs.index(label) if count == 2 and len(self.units) < SMALL else int(_position(label) < 0.5)
+        turn = int(_position(label) < 0.5) if len(self.units) >= SMALL else self._pairs_of_units().index(label) if count == 2 else 0
         return frozenset((0, 2 - turn % 2)[:count])
+
+    def _pairs_of_units(self) -> list[str]:
+        return sorted(name for name, units in self.in_class.items() if units == 2)
 
     def _fill(self, sides: list[int]) -> None:
         self.sides = sides
