@@ -20,7 +20,10 @@ OUT = Path(__file__).with_name("report.png")
 LEFT = "nav { display: none !important }"
 RIGHT = """header.hero, nav, section:not(#wrong), #wrong .scroll:has(#pairs-c), #wrong .scroll:has(#recall-c), #wrong details
     { display: none !important } section { border: 0 !important }"""
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --hide-scrollbars".split()
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--hide-scrollbars",
+)  # fmt: skip
 
 
 def shot(report: str, style: str, folder: Path) -> np.ndarray:

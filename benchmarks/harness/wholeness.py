@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -45,7 +46,8 @@ def faults_of(run: Path, cache: Path) -> list[str]:
             try:
                 check(path)
             except Exception as error:  # whatever it is: it is what a person would meet
-                faults.append(f"{path.name}: {type(error).__name__}: {str(error).splitlines()[0]}")
+                first_line = str(error).partition("\n")[0].replace(f"{run.parent}{os.sep}", "")  # no path of this machine is written down
+                faults.append(f"{path.name}: {type(error).__name__}: {first_line}")
     return faults
 
 
