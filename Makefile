@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	@$(BIN)/fovea demo
+	@$(BIN)/fovea demo --overwrite
 
 test: quick
 	$(BIN)/python -m pytest -m slow

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import fovea
+from fovea.models.backbone import create_backbone
+from fovea.models.passport import Passport
+from fovea.models.weights import save_weights
 from fovea.training.run import Run
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -53,6 +56,17 @@ def scratch_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A small network from nothing, three epochs."""
     out = tmp_path_factory.mktemp("runs") / "scratch"
     return fovea.train(str(photos), out=str(out), strategy="scratch", image_size=28, epochs=3)
+
+
+@pytest.fixture(scope="session")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for FOVEA_WEIGHTS, with weights by chance: what they know is nothing, and the way is the same."""
+    folder = tmp_path_factory.mktemp("weights")
+    passport = Passport(
+        name="by chance", sha256="", licence="none", trained_on="nothing", image_size_px=64, score="none", backbone="mobilenet_v2"
+    )
+    save_weights(create_backbone("mobilenet_v2"), folder / "mobilenet_v2.safetensors", passport)
+    return folder
 
 
 @pytest.fixture

@@ -25,9 +25,10 @@ def table(answer: Answer) -> str:
 
 def section(name: str, asks: str, command: str, answer: Answer) -> str:
     """One section of RESULTS.md."""
-    verdict = "every limit holds" if answer.holds else "**a limit is missed**"
+    limited = any(figure.limit for figure in answer.figures)
+    verdict = "" if not limited else "every limit holds" if answer.holds else "**a limit is missed**"
     head = [f"`{command}`", f"commit {commit()}", machine(), datetime.date.today().isoformat(), verdict]
-    parts = [f"## {name}", asks, " · ".join(head)]
+    parts = [f"## {name}", asks, " · ".join(part for part in head if part)]
     if answer.command:
         parts.append(f"Measured: `{answer.command}`")
     parts.append(table(answer))

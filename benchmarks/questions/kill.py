@@ -38,8 +38,8 @@ _NOT_COMPARED = ("timing",)  # of metrics.json: all that may differ
 class Undisturbed:
     """A run that nobody killed: what the others must come to, and when it did what."""
 
-    seconds: float
-    writing_s: float  # from history.csv, the first of the results, to the end
+    seconds: float  # from the start of the process to metrics.json, the last of its files
+    writing_s: float  # from history.csv, the first of its results, to metrics.json
     results: dict[str, Any]
 
 
@@ -122,11 +122,11 @@ def _undisturbed(folder: Path, strategy: str, words: tuple[str, ...]) -> Undistu
     place = folder / f"{strategy}-calm"
     place.mkdir()
     began = time.time()
-    ended = fovea(_words(words), cache=place / "cache", folder=place)
+    fovea(_words(words), cache=place / "cache", folder=place)
     if faults := faults_of(place / "run", place / "cache"):
         raise Failed(f"the undisturbed run is not whole: {'; '.join(faults)}")
-    first_result_s = (place / "run" / "history.csv").stat().st_mtime - began
-    return Undisturbed(ended.seconds, ended.seconds - first_result_s, _results(place / "run"))
+    first_s, last_s = ((place / "run" / name).stat().st_mtime - began for name in ("history.csv", "metrics.json"))
+    return Undisturbed(last_s, last_s - first_s, _results(place / "run"))
 
 
 def _kill(folder: Path, strategy: str, words: tuple[str, ...], calm: Undisturbed, moment: tuple[str, float], options: Options) -> Killed:

@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 
 import fovea
-from fovea.models.backbone import create_backbone
-from fovea.models.passport import Passport
-from fovea.models.weights import save_weights
 from fovea.training.run import Run
 
 WITHOUT_FOVEA = {"json", "sys", "pathlib", "cv2", "numpy", "onnxruntime"}
@@ -25,17 +22,6 @@ def run_example(root: Path, name: str, *words: object, **environment: str) -> st
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": paths} | environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for FOVEA_WEIGHTS, with weights by chance: what they know is nothing, and the way is the same."""
-    folder = tmp_path_factory.mktemp("weights")
-    passport = Passport(
-        name="by chance", sha256="", licence="none", trained_on="nothing", image_size_px=64, score="none", backbone="mobilenet_v2"
-    )
-    save_weights(create_backbone("mobilenet_v2"), folder / "mobilenet_v2.safetensors", passport)
-    return folder
 
 
 def test_every_example_is_tested_and_told(root: Path) -> None:

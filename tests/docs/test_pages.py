@@ -119,7 +119,10 @@ def readers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run(root: Path, readers_folder: Path, page: str) -> None:
+def test_the_blocks_of_a_page_run(
+    root: Path, readers_folder: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setenv("FOVEA_WEIGHTS", str(weights_folder))  # there is no hub here, and the way with weights is the reader's
     failed = run_blocks((root / page).read_text(encoding="utf-8"), readers_folder)
     assert not failed, "\n".join(failed)
 

@@ -120,10 +120,10 @@ def test_resuming_in_the_middle_gives_the_same_weights(photos, tmp_path, monkeyp
     whole = fovea.train(str(photos), out=str(tmp_path / "whole"), **options)
     train_epoch = loop._train_epoch
 
-    def crash_in_the_third(model, optimizer, train, schedule, epoch):
+    def crash_in_the_third(model, optimizer, train, schedule, epoch, *rest):
         if epoch == 2:
             raise RuntimeError("killed")
-        return train_epoch(model, optimizer, train, schedule, epoch)
+        return train_epoch(model, optimizer, train, schedule, epoch, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_train_epoch", crash_in_the_third)
@@ -180,3 +180,26 @@ def test_an_error_of_the_data_leaves_nothing_in_the_way(tmp_path):
     with pytest.raises(DataError, match="only one picture of 'square'"):
         fovea.train(str(data), **options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("run_name", ["probe_run", "scratch_run"])
+def test_the_backbone_of_a_run_serves_the_next(run_name, request, photos, tmp_path):
+    """`--weights RUN`: the same numbers come back, and the backbone need not be named."""
+    first = request.getfixturevalue(run_name)
+    again = fovea.train(
+        str(photos), out=str(tmp_path / "run"), strategy="probe", weights=str(first.path), image_size=first.metrics.image_size_px
+    )
+    assert again.metrics.backbone == first.metrics.backbone
+    if run_name == "probe_run":
+        assert again.metrics.test.confusion == first.metrics.test.confusion
+    else:
+        with np.load(again.bundle / "golden.npz") as a, np.load(first.bundle / "golden.npz") as b:
+            np.testing.assert_allclose(a["embedding"], b["embedding"], atol=1e-5)
+
+
+def test_a_device_that_is_not_there(photos, tmp_path):
+    import torch
+
+    missing = next(name for name, found in (("mps", torch.backends.mps.is_available()), ("cuda", torch.cuda.is_available())) if not found)
+    with pytest.raises(fovea.FoveaError, match=f"--device {missing} is not to be had here"):
+        fovea.train(str(photos), out=str(tmp_path / "run"), strategy="scratch", image_size=28, epochs=1, device=missing)

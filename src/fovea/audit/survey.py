@@ -11,7 +11,7 @@ from fovea.errors import DataError
 from fovea.files import hash_json
 from fovea.loading.scan import scan
 from fovea.timing import Stopwatch
-from fovea.training.loop import Inputs
+from fovea.loading.stored import Inputs
 from fovea.training.strategy import Strategy
 from fovea.types import SPLITS, Ints, Item, Split
 

@@ -12,7 +12,8 @@ from importlib import import_module
 import numpy as np
 from PIL import Image, ImageFile
 
-from fovea.data.jpeg import JpegError, decode_jpeg, exif_orientation, read_header
+from fovea.data.exif import camera_name, exif_camera, exif_orientation
+from fovea.data.jpeg import JpegError, decode_jpeg, read_header
 from fovea.data.sniff import HEAD_BYTES, sniff, what_else
 from fovea.errors import UnreadableImage
 from fovea.types import Pixels
@@ -55,6 +56,7 @@ class Decoded:
         format: Lower case, for example "jpeg".
         mode: How the file holds colour: "rgb", "grey", "cmyk", "palette", "rgba", "16-bit grey", ...
         orientation: EXIF, 1 (as stored) to 8; already applied to the pixels.
+        camera: EXIF make and model, or "".
     """
 
     pixels: Pixels
@@ -63,6 +65,7 @@ class Decoded:
     format: str
     mode: str
     orientation: int
+    camera: str = ""
 
 
 def decode(data: bytes, *, path: str, min_side_px: int | None = None, max_pixels: int = MAX_PIXELS) -> Decoded:
@@ -102,7 +105,8 @@ def _decode_jpeg(data: bytes, path: str, min_side_px: int | None, max_pixels: in
     if header.orientation >= 5:
         width, height = height, width
     mode = {1: "grey", 4: "cmyk"}.get(header.components, "rgb")
-    return Decoded(_upright(pixels, header.orientation), width, height, "jpeg", mode, header.orientation)
+    camera = exif_camera(header.exif) if header.exif else ""
+    return Decoded(_upright(pixels, header.orientation), width, height, "jpeg", mode, header.orientation, camera)
 
 
 def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decoded:
@@ -127,8 +131,10 @@ def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decode
                     pixels, mode = _on_white(np.asarray(image), np.asarray(lower)), f"16-bit {_words(image.mode)}"
             if kind == "tiff":  # Pillow has turned it already
                 upright = pixels
+                camera = camera_name(*(str(image.tag_v2.get(tag, "")) for tag in (271, 272)))  # type: ignore[attr-defined]
             else:
-                orientation = exif_orientation(_exif(image))
+                exif = _exif(image)
+                orientation, camera = exif_orientation(exif), exif_camera(exif)
                 upright = _upright(pixels, orientation)
     except UnreadableImage:
         raise
@@ -142,7 +148,7 @@ def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decode
         )
         raise _unreadable(path, problem, message, _AGAIN) from error
     height, width = upright.shape[:2]
-    return Decoded(upright, width, height, kind, mode, orientation if 1 <= orientation <= 8 else 1)
+    return Decoded(upright, width, height, kind, mode, orientation if 1 <= orientation <= 8 else 1, camera)
 
 
 def _opener(kind: str, path: str) -> Opener:

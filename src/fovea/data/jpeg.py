@@ -7,12 +7,12 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from fovea.data.exif import exif_orientation
 from fovea.types import Pixels
 
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, restart markers and SOI stand alone
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF markers: C4, C8 and CC mean other things
 _SOS, _EOI, _APP0, _APP1 = 0xDA, 0xD9, 0xE0, 0xE1
-_ORIENTATION_TAG = 0x0112
 
 
 class JpegError(Exception):
@@ -31,6 +31,7 @@ class JpegHeader(NamedTuple):
     components: int  # 1 grey, 3 colour, 4 CMYK or YCCK
     one_scan: bool  # sequential, with every component in its first scan: nothing may follow that scan but the end
     orientation: int  # EXIF, 1 to 8
+    exif: bytes  # as the file holds it, without its mark; b"" where there is none
     jfif_version_at: int  # where the file states its JFIF version; 0 where it does not
 
 
@@ -40,7 +41,7 @@ def read_header(data: bytes) -> JpegHeader:
     Raises:
         JpegError: The markers end early or say nothing of the size.
     """
-    frame, orientation, jfif_at, position = None, 0, 0, 2
+    frame, exif, jfif_at, position = None, b"", 0, 2
     while True:
         position = data.find(b"\xff", position)  # stray bytes between segments are skipped, as libjpeg does
         if position < 0 or position + 4 > len(data):
@@ -58,8 +59,8 @@ def read_header(data: bytes) -> JpegHeader:
         if marker in _FRAMES and start + 6 <= len(data):
             height, width = struct.unpack_from(">HH", data, start + 1)
             frame = (width, height, data[start + 5], marker in (0xC0, 0xC1))
-        elif marker == _APP1 and not orientation and data[start : start + 6] == b"Exif\0\0":
-            orientation = exif_orientation(data[start + 6 : start + length - 2])
+        elif marker == _APP1 and not exif and data[start : start + 6] == b"Exif\0\0":
+            exif = data[start + 6 : start + length - 2]
         elif marker == _APP0 and data[start : start + 5] == b"JFIF\0":
             jfif_at = start + 5
         elif marker == _SOS:
@@ -67,28 +68,8 @@ def read_header(data: bytes) -> JpegHeader:
                 raise JpegError("holds JPEG data without the size of its picture", "a scan before any frame header")
             width, height, components, sequential = frame
             one_scan = sequential and data[start : start + 1] == bytes([components])
-            return JpegHeader(width, height, components, one_scan, orientation or 1, jfif_at)
+            return JpegHeader(width, height, components, one_scan, exif_orientation(exif), exif, jfif_at)
         position = start + length - 2
-
-
-def exif_orientation(exif: bytes) -> int:
-    """The orientation that EXIF data states (tag 0x0112 of its first directory), 1 to 8; 1 where it states none or nonsense."""
-    if exif[:6] == b"Exif\0\0":
-        exif = exif[6:]
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    try:
-        if order is None:
-            return 1
-        (directory,) = struct.unpack_from(order + "I", exif, 4)
-        (count,) = struct.unpack_from(order + "H", exif, directory)
-        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", exif, entry)
-            if tag == _ORIENTATION_TAG:
-                (value,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), exif, entry + 8)
-                return value if 1 <= value <= 8 else 1
-    except struct.error:  # the directory points out of the data: the picture itself may be whole
-        pass
-    return 1
 
 
 def decode_jpeg(data: bytes, header: JpegHeader, min_side_px: int | None) -> Pixels:
@@ -97,7 +78,7 @@ def decode_jpeg(data: bytes, header: JpegHeader, min_side_px: int | None) -> Pix
     Raises:
         JpegError: It is cut off, corrupt, or of a kind that this decoder does not know.
     """
-    scale = _scale(min(header.width_px, header.height_px), min_side_px)
+    scale = scale_for(min(header.width_px, header.height_px), min_side_px)
     size = (-(-header.height_px // scale), -(-header.width_px // scale))
     try:
         return _decode(data, header, size)
@@ -129,7 +110,7 @@ def _explained(message: str) -> JpegError:
     return JpegError("is a JPEG that cannot be decoded", message, other_decoder=True)
 
 
-def _scale(short_side_px: int, min_side_px: int | None) -> int:
+def scale_for(short_side_px: int, min_side_px: int | None) -> int:
     """The largest of 8, 4, 2, 1 by which the short side may be divided without falling below `min_side_px`.
 
     libjpeg could also scale by 7/8, 6/8, ...; those have no vector code and are slower than no scaling.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fovea.embeddings.store import Space
 from fovea.engines import Engine, open_engine
 from fovea.engines.to_onnx import module_to_onnx
+from fovea.errors import BundleError
 from fovea.files import cache_folder, hash_json, write_atomic
 from fovea.transforms.preprocessing import Preprocessing
 
@@ -47,15 +49,22 @@ class Embedder:
     @cached_property
     def onnx(self) -> bytes:
         """The embedding model as an ONNX file: made once for each weights and size, then kept in the cache folder."""
-        size_px = self.preprocessing.size_px
-        kept = cache_folder() / "engines" / f"{self.backbone_name}-{size_px}-{self.space.weights_hash}.onnx"
-        if kept.exists():
-            return kept.read_bytes()
-        model = module_to_onnx(self.body, size_px=size_px)
-        write_atomic(kept, model)
+        if self._kept.exists():
+            return self._kept.read_bytes()
+        model = module_to_onnx(self.body, size_px=self.preprocessing.size_px)
+        write_atomic(self._kept, model)
         return model
 
     @cached_property
     def engine(self) -> Engine:
-        """The opened engine."""
-        return open_engine(self.onnx, name=self.engine_name)
+        """The opened engine. A kept conversion that cannot be opened was damaged on the disk, and is made anew."""
+        try:
+            return open_engine(self.onnx, name=self.engine_name)
+        except BundleError:
+            self._kept.unlink(missing_ok=True)
+            del self.onnx
+            return open_engine(self.onnx, name=self.engine_name)
+
+    @property
+    def _kept(self) -> Path:
+        return cache_folder() / "engines" / f"{self.backbone_name}-{self.preprocessing.size_px}-{self.space.weights_hash}.onnx"

@@ -1,7 +1,7 @@
 """Every picture through the backbone once: decode and infer side by side in threads, keep the vectors, name what is broken."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,8 +39,10 @@ def embed(source: Source, items: Sequence[Item], hashes: Sequence[str], *, embed
         items: The pictures.
         hashes: Their content hashes; an item with "" is passed over (its problem is known already).
     """
-    known = store.get(embedder.space, hashes)
-    facts = store.get_facts(list(known))
+    facts = store.get_facts(hashes, min_side_px=embedder.preprocessing.min_side_px)
+    # what an earlier version of Fovea measured otherwise is looked at again, with its vector
+    known = {content: vector for content, vector in store.get(embedder.space, hashes).items() if content in facts}
+    facts = {content: facts[content] for content in known}
     num_from_store = sum(content in known for content in hashes)
     first_of = {content: index for index, content in reversed(list(enumerate(hashes))) if content and content not in known}
     todo = sorted(first_of.values())
@@ -90,6 +92,6 @@ def _keep(
     if vectors:
         store.put(embedder.space, vectors, facts)
         known.update(vectors)
-        known_facts.update(facts)
+        known_facts.update({content: replace(fact, thumbnail=None) for content, fact in facts.items()})
         vectors.clear()
         facts.clear()

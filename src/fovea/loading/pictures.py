@@ -1,12 +1,13 @@
 """Pictures as a model takes them: decoded whole, brought to its square, and kept in a file that is mapped into memory."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fovea.data import Source, decode
+from fovea.data.facts import picture_facts
 from fovea.errors import UnreadableImage, writing
 from fovea.files import cache_folder
 from fovea.loading.parallel import chunks, map_ordered
@@ -14,7 +15,9 @@ from fovea.progress import Progress
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Item, PictureFacts, Pixels
 
+CHECK_SIDE_PX = 224  # no smaller than most models see, so that what a training has measured serves the audit, and the other way round
 _TURN = 16  # pictures a turn of a thread
+_KEEP = 512  # facts that are handed on at once
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,7 @@ def load_picture(source: Source, item: Item, preprocessing: Preprocessing) -> tu
         decoded = decode(source.read(item), path=item.path, min_side_px=preprocessing.min_side_px)
     except UnreadableImage as problem:
         return None, problem
-    facts = PictureFacts(decoded.width_px, decoded.height_px, decoded.format, decoded.mode, decoded.orientation)
-    return preprocessing.apply(decoded.pixels), facts
+    return preprocessing.apply(decoded.pixels), picture_facts(decoded, min_side_px=preprocessing.min_side_px)
 
 
 def load_pictures(source: Source, items: Sequence[Item], hashes: Sequence[str], *, preprocessing: Preprocessing) -> Pictures:
@@ -77,16 +79,30 @@ def load_pictures(source: Source, items: Sequence[Item], hashes: Sequence[str], 
 
 
 def check_pictures(
-    source: Source, items: Sequence[Item], hashes: Sequence[str], *, known: Mapping[str, PictureFacts]
+    source: Source,
+    items: Sequence[Item],
+    hashes: Sequence[str],
+    *,
+    known: Mapping[str, PictureFacts],
+    keep: Callable[[Mapping[str, PictureFacts]], None] = lambda facts: None,
 ) -> tuple[dict[str, PictureFacts], dict[int, UnreadableImage]]:
     """Decodes every picture whole, keeps nothing of it but its facts (by content hash), and names those that are broken.
 
+    Equal files are decoded once. Memory does not grow with the size of the pictures, nor with their thumbnails.
+
     Args:
-        known: Facts of contents that were decoded whole before; they are not decoded again.
+        source: Gives the bytes.
+        items: The pictures.
+        hashes: Their content hashes; an item with "" is passed over (its problem is known already).
+        known: Facts of contents that were decoded whole before, at this `CHECK_SIDE_PX`; they are not decoded again.
+        keep: Takes new facts with their thumbnails, some hundreds at a time: a killed run has lost no more than these.
     """
     facts = dict(known)
     problems: dict[int, UnreadableImage] = {}
-    todo = [index for index, content in enumerate(hashes) if content and content not in known]
+    first_of = {content: index for index, content in reversed(list(enumerate(hashes))) if content and content not in known}
+    todo = sorted(first_of.values())
+    broken: dict[str, UnreadableImage] = {}
+    new: dict[str, PictureFacts] = {}
 
     def look(turn: range) -> list[tuple[int, PictureFacts | UnreadableImage]]:
         return [(todo[place], _facts(source, items[todo[place]])) for place in turn]
@@ -95,20 +111,28 @@ def check_pictures(
         for done in map_ordered(look, chunks(len(todo), _TURN)):
             for index, fact in done:
                 if isinstance(fact, UnreadableImage):
-                    problems[index] = fact
+                    broken[hashes[index]] = fact
                 else:
-                    facts[hashes[index]] = fact
+                    new[hashes[index]] = fact
+                    facts[hashes[index]] = replace(fact, thumbnail=None)
+            if len(new) >= _KEEP:
+                keep(new)
+                new = {}
             bar.advance(len(done))
+    if new:
+        keep(new)
+    for index, content in enumerate(hashes):
+        if content in broken:
+            problems[index] = same_problem(broken[content], items[first_of[content]].path, items[index].path)
     return facts, problems
 
 
 def _facts(source: Source, item: Item) -> PictureFacts | UnreadableImage:
     try:
-        # the smallest scale is the quickest, and reads the file to its end all the same
-        decoded = decode(source.read(item), path=item.path, min_side_px=1)
+        decoded = decode(source.read(item), path=item.path, min_side_px=CHECK_SIDE_PX)
     except UnreadableImage as problem:
         return problem
-    return PictureFacts(decoded.width_px, decoded.height_px, decoded.format, decoded.mode, decoded.orientation)
+    return picture_facts(decoded, min_side_px=CHECK_SIDE_PX)
 
 
 def same_problem(problem: UnreadableImage, was: str, path: str) -> UnreadableImage:

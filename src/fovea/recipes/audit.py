@@ -26,7 +26,7 @@ class AuditResult:
         found = self.audit
         lines = [f"{found.num_items - len(found.unreadable):,} of {found.num_items:,} pictures can be read"]
         lines += [f"  not readable: {problem.problem} ({problem.fix})" for problem in found.unreadable]
-        lines.append(f"{len(found.duplicates):,} pictures stand there more than once, byte for byte")
+        lines.append(f"{len(found.duplicates):,} contents stand there more than once, byte for byte")
         lines += [f"  equal: {', '.join(paths)}" for paths in found.duplicates[:20]]
         lines += [f"  two labels for one picture: {', '.join(f'{path} ({label})' for path, label in equal)}" for equal in found.conflicts]
         lines += [f"  leaks into {split}: {path} is {other}" for path, other, split in found.leaks]

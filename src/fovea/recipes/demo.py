@@ -17,6 +17,7 @@ from fovea.errors import InputError, OutputError
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import ready_folder, write_json
+from fovea.loading.batches import ArrayBatches
 from fovea.loading.pictures import load_pictures
 from fovea.loading.scan import scan
 from fovea.models.backbone import count_parameters, create_backbone
@@ -27,7 +28,7 @@ from fovea.recipes._results import command_line
 from fovea.report import ReportData, Thumb, write_report
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
-from fovea.training.loop import Epoch, Examples, Schedule, fit, predict_logits
+from fovea.training.loop import Epoch, Schedule, fit, predict_logits
 from fovea.transforms.preprocessing import square
 from fovea.types import SPLITS, Ints, Pixels
 from fovea.versions import versions
@@ -50,9 +51,10 @@ class Digits:
         """The row numbers of these digits in this split."""
         return np.flatnonzero(np.isin(self.labels, which) & (self.splits == split))
 
-    def examples(self, which: Sequence[int], split: str) -> Examples:
-        """What a network learns from: digits numbered in the order of `which`."""
-        return Examples(self.pictures, self.labels - which[0], self.rows(which, split))
+    def examples(self, which: Sequence[int], split: str, *, seed: int = 0) -> ArrayBatches:
+        """What a network learns from, in an order drawn from the seed for training: digits numbered in the order of `which`."""
+        rows, shuffle = self.rows(which, split), split == "train"
+        return ArrayBatches(self.pictures, self.labels - which[0], rows, batch_size=_BATCH_SIZE, shuffle=shuffle, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def _frozen(network: Network) -> Network:
 def _learn(network: Network, digits: Digits, which: Sequence[int], epochs: int, seed: int) -> list[Epoch]:
     # no early stopping: the ways are compared after the same number of epochs
     schedule = Schedule(epochs, batch_size=_BATCH_SIZE, lr=_LR, patience=epochs, seed=seed)
-    return fit(network, digits.examples(which, "train"), digits.examples(which, "validation"), schedule=schedule)
+    return fit(network, digits.examples(which, "train", seed=seed), digits.examples(which, "validation"), schedule=schedule)
 
 
 def _measured(name: str, network: Network, digits: Digits, history: list[Epoch], seconds: float) -> Way:

@@ -67,7 +67,7 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
                 if isinstance(outputs, UnreadableImage):
                     unreadable.append({"path": items[index].path, "problem": outputs.problem, "fix": outputs.fix})
                 else:
-                    rows.append({"probabilities": outputs["probabilities"]})
+                    rows.append({name: values for name, values in outputs.items() if name != "embedding"})
                     kept.append(index)
                 bar.advance(1)
     if not rows:

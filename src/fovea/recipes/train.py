@@ -32,11 +32,13 @@ def train(
     weights: str = "auto",
     head: Literal["linear", "mlp"] = "linear",
     image_size: int | None = None,
+    augment: str = "auto",
     epochs: int | None = None,
     batch_size: int = 32,
     lr: float = 1e-3,
     patience: int = 8,
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     seed: int = 0,
     overwrite: bool = False,
 ) -> Run:
@@ -50,14 +52,17 @@ def train(
         strategy: "probe" learns a head on a frozen backbone; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
         backbone: A name from `fovea models`, or "auto".
-        weights: "auto", "none", or a safetensors file.
+        weights: "auto", "none", a file (.safetensors, .pth), the folder of an earlier run, or hub:OWNER/NAME@REVISION.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
         image_size: Side in pixels of the square that the network sees; by default the weights' own.
+        augment: How training pictures are varied in each epoch: "none", "light", "standard", "strong" or another preset;
+            "auto" takes light where a network learns from nothing from pictures of more than 32 px.
         epochs: At most so many passes over the pictures, where there are any; early stopping mostly ends sooner.
         batch_size: Pictures a step.
         lr: Learning rate of Adam.
         patience: Epochs without a lower validation loss before it stops.
         engine: What runs the frozen backbone.
+        device: Where a network learns; "auto" takes a graphics card where torch finds one. A probe needs none.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
 
@@ -67,7 +72,7 @@ def train(
     watch = Stopwatch()
     settings = checked(
         data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
-        epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, engine=engine, seed=seed,
+        augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, engine=engine, device=device, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         plan = choose(settings, source)

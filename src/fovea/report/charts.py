@@ -70,26 +70,25 @@ def epoch_rows(history: Sequence[Json]) -> list[EpochRow]:
 
 
 def search_chart(data: ReportData) -> tuple[Chart, float] | None:
-    """The score of each regularisation tried, and the value that was taken; None where nothing was tried."""
+    """The loss of each regularisation tried, and the value that was taken; None where nothing was tried."""
     tried = sorted(
         (value, score, number(row, "std") or 0.0)
         for row in data.search
-        if (value := number(row, "value")) is not None and (score := number(row, "score")) is not None
+        if (value := number(row, "value")) is not None and (score := number(row, "loss")) is not None
     )
     if not tried:
         return None
-    chosen = data.chosen if data.chosen is not None else max(tried, key=lambda row: row[1])[0]
-    in_percent = all(0 <= score <= 1 for _, score, _ in tried)
-    line = Series("score", [(value, score) for value, score, _ in tried], spread=[std for _, _, std in tried])
-    best = max(score for _, score, _ in tried)
+    chosen = data.chosen if data.chosen is not None else min(tried, key=lambda row: row[1])[0]
+    line = Series("loss", [(value, score) for value, score, _ in tried], spread=[std for _, _, std in tried])
+    best = min(score for _, score, _ in tried)
     svg = line_chart(
         [line],
         key="search",
-        title="Score of each regularisation that was tried",
-        description=f"{len(tried)} values were tried; the best mean score is {percent(best) if in_percent else figure(best)}. {figure(chosen)} was taken.",
+        title="Loss of each regularisation that was tried",
+        description=f"{len(tried)} values were tried; the lowest mean loss is {figure(best)}. {figure(chosen)} was taken.",
         x_label="strength C: small holds back, large lets go" if tried[0][0] > 0 else "regularisation",
-        y_label="cross-validated accuracy (%)" if in_percent else "cross-validated score",
-        in_percent=in_percent,
+        y_label="cross-validated log-likelihood loss (lower is better)",
+        in_percent=False,
         log_x=tried[0][0] > 0,
         mark=(chosen, f"taken: {figure(chosen)}"),
     )

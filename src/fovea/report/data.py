@@ -61,8 +61,8 @@ class ReportData:
         examples: A few pictures per class.
         audit: As audit.json: `unreadable` [{path, problem, fix}], `duplicates` [[path, ...]], `conflicts`, `leaks`, `ignored`.
         history: Rows of history.csv (epoch, split, loss, accuracy, lr, seconds); empty where there are no epochs.
-        search: What was tried for the regularisation, [{value, score, std}], shown where there is no history.
-        chosen: The `value` of the search that was taken; by default the one with the best score.
+        search: What was tried for the regularisation, [{value, loss, std}] with the mean loss over the folds, shown where there is no history.
+        chosen: The `value` of the search that was taken; by default the one with the lowest loss.
         validation, test: As in metrics.json (n, accuracy, accuracy_ci95, top5_accuracy, ece, nll, confusion K x K with
             true classes as rows), or None where there is no such split.
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.

@@ -1,6 +1,7 @@
 """From settings with "auto" in them to a plan without: what was chosen is said, and why."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from fovea.models.heads import create_head
 from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
 from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_weights, resolve_weights, weights_hash
+from fovea.training.augment import choose_augment
 from fovea.training.settings import TrainSettings
 from fovea.training.strategy import STRATEGIES, Plan
 from fovea.transforms.preprocessing import square
@@ -64,6 +66,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
             expected=f"at least {info.smallest_input_px} px",
             fix="give a larger --image-size",
         )
+    augments = STRATEGIES[strategy].info.augments
+    augment = choose_augment(settings.augment, strategy=strategy, augments=augments, size_px=size_px, notes=notes)
     mean, std = normalisation(info, resolved.passport if resolved else None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
@@ -78,28 +82,31 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         backbone_name=name,
         # channels-last: torch's convolutions are 5 to 15 times slower otherwise on a processor
         network=Network(PixelBackbone(backbone, mean, std), head).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        passport=_passport(settings, source, name, options, size_px, mean, std),
+        passport=_passport(resolved.passport if resolved else None, settings, name, options, size_px, (mean, std)),
         weights_hash=weights_hash(backbone),
         weights_said=resolved.said if resolved else "none: fresh random weights",
         licences=(f"{resolved.passport.name}: {resolved.passport.licence}",) if resolved else (),
         preprocessing=square(size_px),
+        augment=augment,
         notes=tuple(notes),
     )
 
 
 def _passport(
-    settings: TrainSettings, source: Source, name: str, options: dict[str, Any], size_px: int, mean: Triple, std: Triple
+    found: Passport | None, settings: TrainSettings, name: str, options: dict[str, Any], size_px: int, scaling: tuple[Triple, Triple]
 ) -> Passport:
-    """What the weights will be, once they are learned."""
+    """Of the backbone as the run keeps it: without a classifier, and fed as it was here."""
+    mean, std = scaling
+    if found:
+        return replace(found, backbone=name, classes=None, class_names=(), mean=mean, std=std)
     return Passport(
         name=f"{name} trained by fovea",
         sha256="",
-        licence="that of your pictures and of the weights it started from",
+        licence="that of your pictures",
         trained_on=settings.data,
         image_size_px=size_px,
         score="see metrics.json of the run",
         backbone=name,
-        class_names=source.class_names,
         options=options,
         mean=mean,
         std=std,

@@ -1,39 +1,22 @@
-"""The training loop: plain, deterministic by seed, resumable after any epoch."""
+"""The training loop: plain, deterministic by seed, resumable after any batch."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from fovea.errors import TrainingFailed
+from fovea.loading.batches import ArrayBatches, Arrays, Batches
 from fovea.progress import Progress
 from fovea.training.checkpoint import LAST, load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from fovea.types import Floats, Ints
 
-Inputs = npt.NDArray[np.uint8] | Floats  # pictures (N, H, W, 3), or embeddings (N, D)
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What is learned from: the `rows` of `inputs`, which may lie in a file mapped into memory, and of `targets`."""
-
-    inputs: Inputs
-    targets: Ints
-    rows: Ints
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, index: Ints) -> tuple[torch.Tensor, torch.Tensor]:
-        """The inputs and targets at these places of `rows`."""
-        rows = self.rows[index]
-        return torch.from_numpy(np.ascontiguousarray(self.inputs[rows])), torch.from_numpy(self.targets[rows])
+_SAVE_S = 60.0  # between two checkpoints within an epoch: what a kill may cost, against a second of writing for a large network
 
 
 @dataclass(frozen=True)
@@ -59,10 +42,24 @@ class Epoch:
     seconds: float
 
 
+@dataclass
+class Progressed:
+    """How far a training has come: all that a checkpoint holds beside tensors."""
+
+    history: list[Epoch]
+    best_loss: float = float("inf")
+    stale: int = 0  # epochs since the best one
+    batch: int = 0  # of the epoch that is under way: batches that are done, with their sums
+    loss_sum: float = 0.0
+    num_right: int = 0
+    seconds: float = 0.0
+    random: torch.Tensor | None = None  # torch's chance at that batch
+
+
 def fit(
     model: nn.Module,
-    train: Examples,
-    validation: Examples,
+    train: Batches,
+    validation: Batches,
     *,
     schedule: Schedule,
     checkpoint: Path | None = None,
@@ -72,10 +69,10 @@ def fit(
     """Adam on cross-entropy; stops when the validation loss has not fallen for `patience` epochs, and keeps the best weights.
 
     Only parameters with `requires_grad` learn. The same seed gives the same weights on the same machine, also when the
-    process was killed and `fit` is called again with the same checkpoint file.
+    process was killed in the middle of an epoch and `fit` is called again with the same checkpoint file.
 
     Args:
-        model: Inputs -> logits; ends with its best weights.
+        model: Inputs -> logits; ends with its best weights, on the device where it is.
         train, validation: Without validation examples the last epoch counts as the best.
         schedule: How long and how fast.
         checkpoint: A folder for `last.safetensors`, to go on from.
@@ -88,57 +85,59 @@ def fit(
     Raises:
         TrainingFailed: The loss is not a number; the best weights so far stay in the checkpoint.
     """
-    learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(learning, lr=schedule.lr)
-    history: list[Epoch] = []
-    best_loss, best, stale = float("inf"), _copy(model), 0
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=schedule.lr)
     key = f"{key} {asdict(schedule)}"
-    if checkpoint and (found := load_checkpoint(checkpoint / LAST)) and found[1]["key"] == key:
-        groups, state = found
-        model.load_state_dict(groups["model"])
-        restore_optimizer(optimizer, groups["optimizer"])
-        history = [Epoch(**row) for row in state["history"]]
-        best_loss, best, stale = state["best_loss"], groups["best"], state["stale"]
+    so_far, best = _resume(model, optimizer, checkpoint, key)
 
-    done = len(history) // 2
+    def save() -> None:
+        if checkpoint:
+            random = {} if so_far.random is None else {"state": so_far.random}
+            groups = {"model": model.state_dict(), "best": best, "optimizer": optimizer_tensors(optimizer), "random": random}
+            save_checkpoint(checkpoint / LAST, groups=groups, state={"key": key, **asdict(replace(so_far, random=None))})
+
+    done = len(so_far.history) // 2
     with Progress("training", total=schedule.epochs) as bar:
         bar.advance(done)
         for epoch in range(done, schedule.epochs):
-            if stale >= schedule.patience:
+            if so_far.stale >= schedule.patience:
                 break
+            loss, accuracy = _train_epoch(model, optimizer, train, schedule, epoch, so_far, save)
+            so_far.history.append(Epoch(epoch + 1, "train", loss, accuracy, schedule.lr, so_far.seconds))
             started = time.perf_counter()
-            loss, accuracy = _train_epoch(model, optimizer, train, schedule, epoch)
-            history.append(Epoch(epoch + 1, "train", loss, accuracy, schedule.lr, time.perf_counter() - started))
-            started = time.perf_counter()
-            loss, accuracy = evaluate(model, validation, schedule.batch_size) if len(validation) else (loss, accuracy)
-            history.append(Epoch(epoch + 1, "validation", loss, accuracy, schedule.lr, time.perf_counter() - started))
-            improved = loss < best_loss or not len(validation)
-            best_loss, best, stale = (loss, _copy(model), 0) if improved else (best_loss, best, stale + 1)
-            if checkpoint:
-                state = {"key": key, "history": [asdict(row) for row in history], "best_loss": best_loss, "stale": stale}
-                save_checkpoint(
-                    checkpoint / LAST,
-                    groups={"model": model.state_dict(), "best": best, "optimizer": optimizer_tensors(optimizer)},
-                    state=state,
-                )
+            loss, accuracy = evaluate(model, validation) if validation.num_examples else (loss, accuracy)
+            so_far.history.append(Epoch(epoch + 1, "validation", loss, accuracy, schedule.lr, time.perf_counter() - started))
+            improved = loss < so_far.best_loss or not validation.num_examples
+            if improved:
+                so_far.best_loss, best = loss, _copy(model)
+            so_far.stale = 0 if improved else so_far.stale + 1
+            so_far = Progressed(so_far.history, so_far.best_loss, so_far.stale)
+            save()
             if on_epoch:
-                on_epoch(history)
+                on_epoch(so_far.history)
             bar.advance(1)
     model.load_state_dict(best)
-    return history
+    return so_far.history
 
 
 def _train_epoch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, train: Examples, schedule: Schedule, epoch: int
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Batches,
+    schedule: Schedule,
+    epoch: int,
+    so_far: Progressed,
+    save: Callable[[], None],
 ) -> tuple[float, float]:
-    """One pass over the training examples in an order drawn from (seed, epoch); gives mean loss and accuracy."""
-    total = right = 0.0
-    order = np.random.default_rng([schedule.seed, epoch]).permutation(len(train))
+    """The batches of one epoch that are not done yet; gives mean loss and accuracy of all of them."""
+    device = next(model.parameters()).device
+    started, saved = time.perf_counter() - so_far.seconds, time.perf_counter()
     with torch.random.fork_rng(devices=[]):  # dropout draws from (seed, epoch) too; the caller's state is left as found
         torch.manual_seed(int(np.random.default_rng([schedule.seed, epoch, 1]).integers(2**62)))
+        if so_far.random is not None:
+            torch.set_rng_state(so_far.random)
         model.train()
-        for rows in _batches(order, schedule.batch_size):
-            inputs, targets = train.take(rows)
+        for pixels, answers in train.epoch(epoch, so_far.batch):
+            inputs, targets = torch.from_numpy(pixels).to(device), torch.from_numpy(answers).to(device)
             logits = model(inputs)
             loss = F.cross_entropy(logits, targets)
             if not torch.isfinite(loss):
@@ -151,38 +150,55 @@ def _train_epoch(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.item() * len(rows)
-            right += (logits.argmax(1) == targets).sum().item()
-    return total / len(train), right / len(train)
+            so_far.batch += 1
+            so_far.loss_sum += loss.item() * len(targets)
+            so_far.num_right += int((logits.argmax(1) == targets).sum())
+            so_far.seconds = time.perf_counter() - started
+            if time.perf_counter() - saved >= _SAVE_S and so_far.batch < len(train):
+                so_far.random = torch.get_rng_state()
+                save()
+                saved = time.perf_counter()
+    return so_far.loss_sum / train.num_examples, so_far.num_right / train.num_examples
 
 
-def evaluate(model: nn.Module, examples: Examples, batch_size: int) -> tuple[float, float]:
+def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     """Mean cross-entropy and accuracy."""
-    logits = torch.from_numpy(predict_logits(model, examples.inputs, batch_size, rows=examples.rows))
-    targets = torch.from_numpy(examples.targets[examples.rows])
+    logits = torch.from_numpy(logits_of(model, batches))
+    targets = torch.from_numpy(batches.targets[batches.rows])
     return F.cross_entropy(logits, targets).item(), (logits.argmax(1) == targets).float().mean().item()
 
 
-def predict_logits(model: nn.Module, inputs: Inputs, batch_size: int, *, rows: Ints | None = None) -> Floats:
-    """(N, K) logits of all inputs, or of these rows, in evaluation mode; the model's modes are left as they were found."""
-    rows = np.arange(len(inputs)) if rows is None else rows
+def predict_logits(model: nn.Module, inputs: Arrays, batch_size: int, *, rows: Ints | None = None) -> Floats:
+    """(N, K) logits of an array that lies in memory, or of some of its rows."""
+    return logits_of(model, ArrayBatches(inputs, np.zeros(len(inputs), np.int64), rows, batch_size=batch_size))
+
+
+def logits_of(model: nn.Module, batches: Batches) -> Floats:
+    """(N, K) logits in the order of the batches, in evaluation mode; the model's modes are left as they were found."""
+    device = next(model.parameters()).device
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
         with torch.inference_mode():
-            parts = [model(torch.from_numpy(np.ascontiguousarray(inputs[turn]))).float().numpy() for turn in _batches(rows, batch_size)]
+            parts = [model(torch.from_numpy(inputs).to(device)).float().cpu().numpy() for inputs, _ in batches.epoch(0)]
     finally:
         for part, training in modes:
             part.training = training
     return np.concatenate(parts)
 
 
-def _batches(order: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Runs of `size` rows. A last one of a single row joins its neighbour: batch norm cannot learn from one picture."""
-    starts = list(range(0, len(order), size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:
-        starts.pop()
-    return (order[start : (end if end is not None else len(order))] for start, end in zip(starts, [*starts[1:], None], strict=True))
+def _resume(
+    model: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path | None, key: str
+) -> tuple[Progressed, dict[str, torch.Tensor]]:
+    """How far an earlier process came, and its best weights; the model and the optimizer are set to where it was."""
+    found = load_checkpoint(checkpoint / LAST) if checkpoint else None
+    if not found or found[1].pop("key", None) != key:
+        return Progressed([]), _copy(model)
+    groups, state = found
+    model.load_state_dict(groups["model"])
+    restore_optimizer(optimizer, groups["optimizer"])
+    state["history"] = [Epoch(**row) for row in state["history"]]
+    return Progressed(**(state | {"random": groups.get("random", {}).get("state")})), groups["best"]
 
 
 def _copy(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -140,7 +140,7 @@ class Run:
         lines += [f"note: {note}" for note in (self.metrics.model_extra or {}).get("notes", [])]
         if self.num_unreadable:
             lines.append(
-                f"left out: {self.num_unreadable:,} files that cannot be read; {self.path / 'audit.json'} and the report name them"
+                f"left out because they cannot be read: {self.num_unreadable:,}; {self.path / 'audit.json'} and the report name each"
             )
         lines += [f"report: {self.report}", f"bundle: {self.bundle}", f"took {self.metrics.timing.total_s:.1f} s"]
         return "\n".join(lines)

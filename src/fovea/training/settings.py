@@ -22,11 +22,13 @@ class TrainSettings(BaseModel):
     weights: str = "auto"
     head: HeadName = "linear"
     image_size: int | None = Field(default=None, ge=16, le=2048)
+    augment: str = "auto"
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
     lr: float = Field(default=1e-3, gt=0, lt=100, allow_inf_nan=False)
     patience: int = Field(default=8, ge=1, le=100_000)
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 

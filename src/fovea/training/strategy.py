@@ -9,10 +9,11 @@ from typing import Any
 from fovea.data import Source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import UnreadableImage
+from fovea.loading.stored import Inputs
 from fovea.models.network import Network
 from fovea.models.passport import Passport
 from fovea.registry import Registry
-from fovea.training.loop import Epoch, Inputs
+from fovea.training.loop import Epoch
 from fovea.training.settings import TrainSettings
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Floats, Ints, Item, PictureFacts
@@ -31,6 +32,7 @@ class Plan:
         weights_said: Where the weights come from, in words.
         licences: Of the weights.
         preprocessing: From a decoded picture to the network's square.
+        augment: The preset that training pictures are augmented with; "none" where they are not.
         notes: What was chosen and why, in plain sentences.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     weights_said: str
     licences: tuple[str, ...]
     preprocessing: Preprocessing
+    augment: str = "none"
     notes: tuple[str, ...] = ()
 
 
@@ -69,7 +72,7 @@ class Learned:
         logits: (N, K) of every row that was given, before calibration.
         onnx: The network's body, exported.
         history: Rows of `history.csv`; empty where there are no epochs.
-        search: Choices that were compared by cross-validation: "name", "value", "score", "std".
+        search: Choices that were compared by cross-validation: "name", "value", "loss", "std".
         notes: What was chosen and why.
     """
 
@@ -102,10 +105,17 @@ class Strategy(ABC):
 
 @dataclass(frozen=True)
 class StrategyInfo:
-    """What a strategy states of itself."""
+    """What a strategy states of itself.
+
+    Args:
+        purpose: When to take it, in words.
+        needs_weights: Whether it begins with pretrained weights.
+        augments: Whether it sees each picture anew in each epoch, so that it can be augmented.
+    """
 
     purpose: str
     needs_weights: bool
+    augments: bool = False
 
 
 STRATEGIES: Registry[StrategyInfo] = Registry("strategy", "fovea.training.strategies")

@@ -10,9 +10,13 @@ from fovea.data import Source
 from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
+from fovea.loading.batches import ArrayBatches
+from fovea.loading.stored import Inputs
 from fovea.models.heads.linear import LinearHead
+from fovea.models.weights import save_weights
+from fovea.training.checkpoint import BEST
 from fovea.training.logistic import fit_logistic
-from fovea.training.loop import Examples, Inputs, Schedule, fit, predict_logits
+from fovea.training.loop import Schedule, fit, predict_logits
 from fovea.training.standardise import Standardised
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, Strategy, StrategyInfo
 from fovea.types import Ints, Item
@@ -34,17 +38,24 @@ class Probe(Strategy):
     def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         settings, network = self.plan.settings, self.plan.network
         inputs = np.asarray(inputs, np.float32)
+        save_weights(network.body.backbone, checkpoint / BEST, self.plan.passport)  # as they are: `--weights RUN` takes them
         if settings.head == "linear":
             num_classes = network.head.arrays()[-1][1].shape[0]
             fitted = fit_logistic(inputs[train], targets[train], num_classes=num_classes, seed=settings.seed)
             network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
-            search = [{"name": "regularisation C", "value": c, "score": score, "std": std} for c, score, std in fitted.search]
+            search = [{"name": "regularisation C", "value": c, "loss": loss, "std": std} for c, loss, std in fitted.search]
             return Learned(inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,))
         scale = Standardised(inputs[train])
         schedule = Schedule(settings.epochs or _MLP_EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
         scaled = scale.apply(inputs)
-        examples = [Examples(scaled, targets, rows) for rows in (train, validation)]
-        history = fit(network.head, *examples, schedule=schedule, checkpoint=checkpoint, key=key)
+        history = fit(
+            network.head,
+            ArrayBatches(scaled, targets, train, batch_size=settings.batch_size, shuffle=True, seed=settings.seed),
+            ArrayBatches(scaled, targets, validation, batch_size=settings.batch_size),
+            schedule=schedule,
+            checkpoint=checkpoint,
+            key=key,
+        )
         scale.fold_into(network.head.dense_layers()[0])
         return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history)
 

@@ -4,15 +4,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fovea.data import Source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import module_to_onnx
-from fovea.loading.pictures import load_pictures
+from fovea.errors import TrainingFailed, UnreadableImage
+from fovea.loading.loader import Loader
+from fovea.loading.pixel_store import PixelStore
+from fovea.loading.stored import Inputs, StoredPictures, with_margin
 from fovea.models.weights import save_weights
+from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
-from fovea.training.loop import Examples, Inputs, Schedule, fit, predict_logits
+from fovea.training.device import pick_device
+from fovea.training.loop import Schedule, fit, logits_of
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, Strategy, StrategyInfo
-from fovea.types import Ints, Item
+from fovea.types import Floats, Ints, Item
 
 _EPOCHS = 50  # as the texts; early stopping mostly ends it sooner
 
@@ -22,22 +29,50 @@ class Scratch(Strategy):
         self.plan = plan
 
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
-        started = time.perf_counter()
-        loaded = load_pictures(source, items, hashes, preprocessing=self.plan.preprocessing)
-        store.put_facts(loaded.facts)
-        return Looked(loaded.pixels, loaded.facts, loaded.problems, decode_s=time.perf_counter() - started)
+        started, way = time.perf_counter(), self.plan.preprocessing
+        pictures = StoredPictures(PixelStore(), source, items, hashes, preprocessing=way)
+        num_kept = pictures.num_kept
+        facts, problems = pictures.keep(known=store.get_facts(hashes, min_side_px=way.min_side_px), note=store.put_facts)
+        return Looked(pictures, facts, problems, decode_s=time.perf_counter() - started, num_from_store=num_kept)
 
     def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
-        settings, network = self.plan.settings, self.plan.network
+        if not isinstance(inputs, StoredPictures):
+            raise TypeError("scratch learns from the pictures that its own `look` has kept")
+        settings, network, size_px = self.plan.settings, self.plan.network, self.plan.preprocessing.size_px
+        augmentation = augmentation_of(self.plan.augment)
+        # What is measured is always the pictures as the finished model will see them: only training is augmented.
+        larger = inputs if augmentation is None else inputs.resized(with_margin(self.plan.preprocessing))
+        learned_from = Loader(
+            larger, train, targets,
+            batch_size=settings.batch_size, size_px=size_px, augmentation=augmentation, shuffle=True, seed=settings.seed,
+        )  # fmt: skip
         schedule = Schedule(settings.epochs or _EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
-        examples = [Examples(inputs, targets, rows) for rows in (train, validation)]
-        history = fit(network, *examples, schedule=schedule, checkpoint=checkpoint, key=key)
+        network.to(pick_device(settings.device))
+        try:
+            with inputs.store:
+                history = fit(
+                    network, learned_from, self._as_they_are(inputs, targets, validation),
+                    schedule=schedule, checkpoint=checkpoint, key=f"{key} {augmentation.key if augmentation else None}",
+                )  # fmt: skip
+                rows = inputs.readable
+                answered = logits_of(network, self._as_they_are(inputs, targets, rows))
+        except UnreadableImage as error:
+            raise TrainingFailed(
+                f"a picture changed while the network was learning: {error.problem}", got=error.got, expected=error.expected, fix=error.fix
+            ) from error
+        network.to("cpu")  # where it is exported, and compared with the export
+        logits: Floats = np.zeros((len(inputs), answered.shape[1]), np.float32)
+        logits[rows] = answered
         save_weights(network.body.backbone, checkpoint / BEST, self.plan.passport)
-        onnx = module_to_onnx(network.body, size_px=self.plan.preprocessing.size_px)
-        return Learned(predict_logits(network, inputs, settings.batch_size), onnx, history=history)
+        return Learned(logits, module_to_onnx(network.body, size_px=size_px), history=history)
+
+    def _as_they_are(self, pictures: StoredPictures, targets: Ints, rows: Ints) -> Loader:
+        """Pictures in their order, exactly as the preprocessing of the bundle gives them."""
+        settings, size_px = self.plan.settings, self.plan.preprocessing.size_px
+        return Loader(pictures, rows, targets, batch_size=settings.batch_size, size_px=size_px, shuffle=False, seed=settings.seed)
 
 
-@STRATEGIES.add(StrategyInfo(purpose="pictures unlike any that weights exist for, and many of them", needs_weights=False))
+@STRATEGIES.add(StrategyInfo(purpose="pictures unlike any that weights exist for, and many of them", needs_weights=False, augments=True))
 def scratch(plan: Plan) -> Scratch:
     """A fresh network, trained end to end."""
     return Scratch(plan)

@@ -1,0 +1,103 @@
+"""Pictures in batches for training: read, augmented and put together by threads while the model works on the batch before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fovea.errors import InputError
+from fovea.loading.batches import Batches
+from fovea.loading.parallel import map_ordered, num_threads
+from fovea.types import Ints, Pixels
+
+if TYPE_CHECKING:
+    from fovea.loading.stored import StoredPictures
+    from fovea.transforms import Augmentation
+
+_TURN = 8  # pictures a turn of a thread: the threads share a batch, so that the first one comes soon and few are in memory
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Some pictures of one batch, and where they go."""
+
+    batch: Pixels
+    places: Ints
+    here: range  # within the batch
+    is_last: bool
+
+
+class Loader(Batches):
+    """Batches of pictures, uint8 (B, S, S, 3) in one piece of memory, always made ahead of their use.
+
+    Order, augmentation and pixels depend on the seed, the epoch and the place of a picture in `rows` alone: on no number of
+    threads, on no cache, and not on where an epoch was taken up. Threads, not processes: OpenCV, the decoders and numpy's
+    copies release Python's lock, so it is the same on every system and in notebooks, and nothing is pickled or copied.
+
+    Args:
+        pictures: What is read; at a margin over `size_px` where it is augmented, else exactly of that size.
+        rows: Which of them.
+        targets: Of all of them, (N,).
+        batch_size: Pictures in a batch.
+        size_px: Side of what the model receives.
+        augmentation: Drawn anew for each picture in each epoch; None gives the pictures as they are.
+        shuffle: Whether each epoch has an order of its own.
+        seed: Of the order and of the augmentation.
+        threads: By default one for each core.
+        prefetch: Batches that are being made, or wait, while one is in use.
+
+    Raises:
+        InputError: There is no augmentation, and the pictures have another size.
+    """
+
+    def __init__(
+        self,
+        pictures: StoredPictures,
+        rows: Ints,
+        targets: Ints,
+        *,
+        batch_size: int,
+        size_px: int,
+        augmentation: Augmentation | None = None,
+        shuffle: bool,
+        seed: int,
+        threads: int | None = None,
+        prefetch: int = 3,
+    ) -> None:
+        super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        self.pictures, self.size_px, self.threads, self.prefetch = pictures, size_px, threads or num_threads(), prefetch
+        self.augmentation = None if augmentation is None or augmentation.is_identity else augmentation
+        if self.augmentation is None and pictures.size_px != size_px:
+            raise InputError(
+                "pictures that are not augmented must have the size that the model receives",
+                got=f"{pictures.size_px} px",
+                expected=f"{size_px} px",
+                fix="pass the pictures of the model's own preprocessing",
+            )
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Pixels, Ints]]:
+        def fill(turn: _Turn) -> _Turn:
+            for here in turn.here:
+                place = int(turn.places[here])
+                pixels = self.pictures.read(int(self.rows[place]))
+                if self.augmentation is not None:
+                    pixels = self.augmentation.pixels(pixels, np.random.default_rng([self.seed, epoch, place]), self.size_px)
+                turn.batch[here] = pixels
+            return turn
+
+        turns_ahead = self.prefetch * -(-self.batch_size // _TURN)
+        ahead = max(2, -(-turns_ahead // self.threads))
+        for turn in map_ordered(fill, self._turns(epoch, start_batch), threads=self.threads, ahead=ahead):
+            if turn.is_last:
+                yield turn.batch, self.targets[self.rows[turn.places]]
+        self.pictures.flush()
+
+    def _turns(self, epoch: int, start_batch: int) -> Iterator[_Turn]:
+        for places in self.places(epoch, start_batch):
+            batch = np.empty((len(places), self.size_px, self.size_px, 3), np.uint8)
+            starts = range(0, len(places), _TURN)
+            for start in starts:
+                yield _Turn(batch, places, range(start, min(start + _TURN, len(places))), is_last=start == starts[-1])

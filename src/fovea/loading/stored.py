@@ -1,0 +1,167 @@
+"""A data set's pictures at one size: out of the pixel store where they are kept, decoded now where they are not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fovea.data import Decoded, Source, decode
+from fovea.data.facts import picture_facts
+from fovea.errors import UnreadableImage
+from fovea.files import hash_bytes
+from fovea.loading.batches import Arrays
+from fovea.loading.parallel import chunks, map_ordered
+from fovea.loading.pictures import same_problem
+from fovea.loading.pixel_store import PixelStore
+from fovea.progress import Progress
+from fovea.transforms.preprocessing import Preprocessing, Resize
+from fovea.types import Ints, Item, PictureFacts, Pixels
+
+# The pictures that augmentation starts from are so much larger than what it gives: 256 for 224 px, as is the custom since
+# AlexNet (Krizhevsky et al. 2012, section 4.1), so that a turn, a shift or a zoom finds pixels and not only their neighbours.
+MARGIN = 1.14
+
+_TURN = 16  # pictures a turn of a thread
+_KEEP = 512  # facts that are handed on at once
+
+
+def with_margin(preprocessing: Preprocessing, *, margin: float = MARGIN) -> Preprocessing:
+    """The same way to a square, but `margin` times as large and uncropped: what is kept for augmentation to start from."""
+    resize = preprocessing.resize
+    side = max(resize.size_px, round(margin * preprocessing.size_px))
+    return Preprocessing(resize=Resize(**{**resize.model_dump(), "size_px": side}))
+
+
+class StoredPictures:
+    """Row i is picture i, uint8 (S, S, 3), the same whether it was kept or is decoded now. Safe in many threads at once.
+
+    Args:
+        store: Where pictures are kept; what is decoded here is put there.
+        source: Gives the bytes of those that are not kept.
+        items: The pictures.
+        hashes: Their content hashes; an item with "" cannot be read and is never asked for.
+        preprocessing: From a decoded picture to the square.
+    """
+
+    def __init__(
+        self, store: PixelStore, source: Source, items: Sequence[Item], hashes: Sequence[str], *, preprocessing: Preprocessing
+    ) -> None:
+        self.store, self.source, self.items, self.hashes, self.preprocessing = store, source, items, hashes, preprocessing
+        self._rule = store.rule(preprocessing)
+        self._places = store.find(self._rule, hashes)
+        self._unreadable: set[int] = {row for row, content in enumerate(hashes) if not content}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def size_px(self) -> int:
+        return self.preprocessing.size_px
+
+    @property
+    def readable(self) -> Ints:
+        """The rows that can be read, as far as is known: `keep` finds out."""
+        return np.array([row for row in range(len(self)) if row not in self._unreadable], np.int64)
+
+    @property
+    def num_kept(self) -> int:
+        """How many rows are in the store."""
+        return int((self._places.segment >= 0).sum())
+
+    def resized(self, preprocessing: Preprocessing) -> "StoredPictures":
+        """The same pictures at another size."""
+        return StoredPictures(self.store, self.source, self.items, self.hashes, preprocessing=preprocessing)
+
+    def read(self, row: int) -> Pixels:
+        """One picture, (S, S, 3); do not write to it.
+
+        Raises:
+            UnreadableImage: It is not kept, and its file cannot be read any more, or has another content.
+            DiskFull: It could be decoded, and not be kept.
+        """
+        pixels = self.store.read(self._places, row)
+        return pixels if pixels is not None else self._make(row)[1]
+
+    def __getitem__(self, rows: Ints) -> Pixels:
+        """Several pictures, a new array (N, S, S, 3)."""
+        taken = np.empty((len(rows), self.size_px, self.size_px, 3), np.uint8)
+        for place, row in enumerate(rows):
+            taken[place] = self.read(int(row))
+        return taken
+
+    def keep(
+        self, *, known: Mapping[str, PictureFacts], note: Callable[[Mapping[str, PictureFacts]], None] = lambda facts: None
+    ) -> tuple[dict[str, PictureFacts], dict[int, UnreadableImage]]:
+        """Decodes whatever is not kept yet, or whose facts are not known; equal files once.
+
+        Args:
+            known: Facts by content hash, of earlier looks at this size.
+            note: Takes new facts with their thumbnails, some hundreds at a time: a killed run has lost no more than these.
+
+        Returns:
+            Facts of all that can be read, by content hash, without thumbnails, and the problems of those that cannot, by row.
+        """
+        facts = {content: known[content] for content in self.hashes if content in known}
+        first: dict[str, int] = {}
+        for row, content in enumerate(self.hashes):
+            if content and (self._places.segment[row] < 0 or content not in facts):
+                first.setdefault(content, row)
+        todo, broken, new = list(first.values()), dict[str, UnreadableImage](), dict[str, PictureFacts]()
+
+        def look(turn: range) -> list[tuple[str, PictureFacts | UnreadableImage]]:
+            return [(self.hashes[row], self._look(row)) for row in (todo[place] for place in turn)]
+
+        with Progress("decoding pictures", total=len(todo)) as bar:
+            for done in map_ordered(look, chunks(len(todo), _TURN)):
+                for content, found in done:
+                    if isinstance(found, UnreadableImage):
+                        broken[content] = found
+                    else:
+                        new[content], facts[content] = found, replace(found, thumbnail=None)
+                if len(new) >= _KEEP:
+                    note(new)
+                    new = {}
+                bar.advance(len(done))
+        if new:
+            note(new)
+        self.flush()
+        if todo:  # the other rows of equal files are found now, too
+            self._places = self.store.find(self._rule, self.hashes)
+        problems = {
+            row: same_problem(broken[content], self.items[first[content]].path, self.items[row].path)
+            for row, content in enumerate(self.hashes)
+            if content in broken
+        }
+        self._unreadable |= set(problems)
+        return facts, problems
+
+    def flush(self) -> None:
+        """Lets later runs and other processes find what was decoded."""
+        self.store.flush()
+
+    def _look(self, row: int) -> PictureFacts | UnreadableImage:
+        try:
+            return picture_facts(self._make(row)[0], min_side_px=self.preprocessing.min_side_px)
+        except UnreadableImage as problem:
+            return problem
+
+    def _make(self, row: int) -> tuple[Decoded, Pixels]:
+        """Reads, decodes and keeps one picture."""
+        item, content = self.items[row], self.hashes[row]
+        data = self.source.read(item)
+        if hash_bytes(data) != content:  # it would be kept, for ever, under the name of another picture
+            raise UnreadableImage(
+                f"{item.path!r} has changed since it was first looked at",
+                got="other bytes than before",
+                expected="files that stay as they are while Fovea works with them",
+                fix="run the same command again when nothing writes there any more",
+            )
+        decoded = decode(data, path=item.path, min_side_px=self.preprocessing.min_side_px)
+        pixels = self.preprocessing.apply(decoded.pixels)
+        if self._places.segment[row] < 0 and (place := self.store.put(self._rule, content, pixels)):
+            self._places.set(row, *place)
+        return decoded, pixels
+
+
+# What a strategy keeps of each picture, and learns from.
+Inputs = Arrays | StoredPictures

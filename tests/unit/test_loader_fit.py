@@ -1,0 +1,209 @@
+"""The loop: stopped at any batch and taken up again it comes to the same weights; what is measured is never augmented."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fovea.data import decode
+from fovea.errors import InputError, TrainingFailed, UnknownName
+from fovea.loading.batches import ArrayBatches
+from fovea.training import loop
+from fovea.training.augment import augmentation_of, choose_augment
+from fovea.training.checkpoint import LAST
+from fovea.training.loop import Schedule, fit
+from fovea.transforms.preprocessing import square
+
+SCHEDULE = Schedule(epochs=4, batch_size=8, lr=0.01, patience=9, seed=5)
+
+
+def made() -> tuple[nn.Module, ArrayBatches, ArrayBatches]:
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.normal(size=(60, 6)).astype(np.float32), rng.integers(0, 3, 60)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
+    train = ArrayBatches(inputs, targets, np.arange(44), batch_size=8, shuffle=True, seed=5)
+    return model, train, ArrayBatches(inputs, targets, np.arange(44, 60), batch_size=8)
+
+
+class Stop(Exception):
+    pass
+
+
+def stopped_after(batches: ArrayBatches, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its iterator ends the process, as it were, when so many batches were taken in all."""
+    epoch, taken = batches.epoch, []
+
+    def until(*arguments: int) -> object:
+        for batch in epoch(*arguments):
+            if len(taken) == count:
+                raise Stop
+            taken.append(1)
+            yield batch
+
+    monkeypatch.setattr(batches, "epoch", until)
+
+
+@pytest.mark.parametrize("num_batches", [0, 1, 5, 6, 7, 14, 17])
+def test_killed_at_any_batch_and_taken_up_it_is_the_same(tmp_path, monkeypatch, num_batches):
+    """Dropout draws from chance, too, so that its state must come back as well."""
+    monkeypatch.setattr(loop, "_SAVE_S", 0.0)  # after each batch
+    model, train, validation = made()
+    whole = fit(model, train, validation, schedule=SCHEDULE)
+    parted, train, validation = made()
+    stopped_after(train, num_batches, monkeypatch)
+    with pytest.raises(Stop):
+        fit(parted, train, validation, schedule=SCHEDULE, checkpoint=tmp_path)
+    parted, train, validation = made()
+    asked = []
+    epoch = train.epoch
+    monkeypatch.setattr(train, "epoch", lambda *arguments: asked.append(arguments) or epoch(*arguments))
+    rest = fit(parted, train, validation, schedule=SCHEDULE, checkpoint=tmp_path)
+    assert asked[0] == divmod(num_batches, 6), "it goes on at the batch where it stopped"
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, parted.state_dict()[name]), name
+    assert [(row.split, row.loss, row.accuracy) for row in rest] == [(row.split, row.loss, row.accuracy) for row in whole]
+
+
+def test_short_epochs_write_one_checkpoint_each(tmp_path, monkeypatch):
+    written = []
+    save = loop.save_checkpoint
+    monkeypatch.setattr(loop, "save_checkpoint", lambda path, **content: written.append(path.name) or save(path, **content))
+    fit(*made(), schedule=SCHEDULE, checkpoint=tmp_path)
+    assert written == [LAST] * 4
+
+
+def test_chance_is_left_as_it_was_found(tmp_path):
+    before = torch.get_rng_state()
+    model, train, validation = made()
+    fit(model, train, validation, schedule=SCHEDULE)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_key_begins_anew(tmp_path):
+    fit(*made(), schedule=SCHEDULE, checkpoint=tmp_path, key="a")
+    model, train, validation = made()
+    begun = [p.detach().clone() for p in model.parameters()]
+    seen = []
+    fit(model, train, validation, schedule=SCHEDULE, checkpoint=tmp_path, key="b", on_epoch=lambda history: seen.append(len(history)))
+    assert seen == [2, 4, 6, 8]
+    assert not all(torch.equal(a, b) for a, b in zip(begun, model.parameters(), strict=True))
+
+
+# ---- which augmentation
+
+
+def choose(asked: str, **options: object) -> tuple[str, list[str]]:
+    notes: list[str] = []
+    chosen = {"strategy": "scratch", "augments": True, "size_px": 180} | options
+    return choose_augment(asked, notes=notes, **chosen), notes  # type: ignore[arg-type]
+
+
+def test_auto_is_light_for_photos_and_none_for_characters_and_says_so():
+    preset, (note,) = choose("auto")
+    assert preset == "light"
+    assert "flipped, turned and zoomed" in note
+    preset, (note,) = choose("auto", size_px=28)
+    assert preset == "none"
+    assert "characters" in note
+    assert choose("auto", augments=False) == ("none", [])
+    assert choose("strong") == ("strong", [])
+    assert choose("none", augments=False) == ("none", [])
+
+
+def test_augmentation_that_cannot_be():
+    with pytest.raises(InputError, match="--augment light cannot be used with the strategy probe") as caught:
+        choose("light", strategy="probe", augments=False)
+    assert "--strategy scratch" in caught.value.fix
+    with pytest.raises(UnknownName, match="'ligt'"):
+        choose("ligt")
+    assert augmentation_of("none") is None
+
+
+# ---- only training is augmented
+
+
+@pytest.fixture
+def seen_by_the_network(monkeypatch):
+    """Every batch that reaches the network, with whether it was learning: (training, pixels)."""
+    from fovea.models.network import Network
+
+    seen = []
+    forward = Network.forward
+
+    def noted(self, pixels):
+        if isinstance(pixels, torch.Tensor) and not torch.jit.is_tracing() and not torch.compiler.is_exporting():
+            seen.append((self.training, pixels.numpy().copy()))
+        return forward(self, pixels)
+
+    monkeypatch.setattr(Network, "forward", noted)
+    return seen
+
+
+def test_only_training_is_augmented(photos: Path, tmp_path, monkeypatch, seen_by_the_network):
+    """From the front door: what the network sees while it is measured is byte for byte what the bundle's preprocessing gives."""
+    import fovea
+
+    run = fovea.train(str(photos), out=str(tmp_path / "run"), strategy="scratch", image_size=28, epochs=2, augment="light")
+    exact = set()
+    for path in sorted(photos.rglob("*.png")):
+        exact.add(square(28).apply(decode(path.read_bytes(), path=path.name, min_side_px=28).pixels).tobytes())
+    measured = [picture.tobytes() for training, batch in seen_by_the_network if not training for picture in batch]
+    learned_from = [picture.tobytes() for training, batch in seen_by_the_network if training for picture in batch]
+    num_train, num_validation = run.metrics.num_files["train"], run.metrics.num_files["validation"]
+    assert len(learned_from) == 2 * num_train
+    assert len(measured) == 2 * num_validation + 240  # after each epoch, and all pictures once at the end
+    assert set(measured) <= exact
+    assert len(set(learned_from) & exact) < 0.05 * len(learned_from)
+    assert len(set(learned_from)) > 1.9 * num_train, "each epoch draws anew"
+    bundle = fovea.load_bundle(run.bundle)
+    for line in (run.path / "predictions.csv").read_text().splitlines()[1:8]:
+        path, _, _, predicted, probability = line.split(",")
+        answer = bundle.predict_bytes((photos / path).read_bytes())
+        assert (answer.class_name, answer.probability) == (predicted, pytest.approx(float(probability), abs=1e-4))
+
+
+def test_a_picture_that_changes_while_it_learns_is_named(photos: Path, tmp_path, monkeypatch):
+    import shutil
+
+    import fovea
+    from fovea.training.strategies import scratch
+
+    data = Path(shutil.copytree(photos, tmp_path / "data"))
+    monkeypatch.setenv("FOVEA_CACHE", str(tmp_path / "cache"))  # where nothing is kept at a margin yet
+
+    def spoilt(*arguments: object, **options: object) -> object:
+        for path in (data / "disc").iterdir():
+            path.write_bytes(b"changed")
+        return loop.fit(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scratch, "fit", spoilt)
+    options = {"out": str(tmp_path / "run"), "strategy": "scratch", "image_size": 28, "epochs": 2}
+    with pytest.raises(TrainingFailed, match=r"a picture changed while the network was learning: 'disc/disc\d+.png' has changed"):
+        fovea.train(str(data), augment="light", **options)
+    assert (tmp_path / "run" / "checkpoint" / "settings.json").exists(), "the run can be taken up when the files are back"
+
+
+def test_an_augmented_run_resumes_to_the_same_network(photos: Path, tmp_path, monkeypatch):
+    import fovea
+
+    options = {"strategy": "scratch", "image_size": 28, "epochs": 3, "augment": "light"}
+    whole = fovea.train(str(photos), out=str(tmp_path / "whole"), **options)
+    monkeypatch.setattr(loop, "_SAVE_S", 0.0)
+    save, count = loop.save_checkpoint, []
+
+    def killed(path: Path, **content: object) -> None:
+        save(path, **content)  # type: ignore[arg-type]
+        count.append(1)
+        if len(count) == 8:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            fovea.train(str(photos), out=str(tmp_path / "parts"), **options)
+    parts = fovea.train(str(photos), out=str(tmp_path / "parts"), **options)
+    assert (whole.bundle / "model.onnx").read_bytes() == (parts.bundle / "model.onnx").read_bytes()
