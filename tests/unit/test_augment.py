@@ -48,8 +48,8 @@ def test_presets_have_the_names_that_people_give_them() -> None:
 def test_light_is_the_texts() -> None:
     assert create_augmentation("light").describe() == [
         "horizontal_flip(chance=0.5)",
-        "rotation(chance=1.0, fill='reflect', fill_value=0, turn_range=(-0.1, 0.1))",
-        "zoom(chance=1.0, fill='reflect', fill_value=0, part_range=(0.8, 1.2), keep_proportions=True)",
+        "rotation(chance=1, fill=reflect, turn_range=(-0.1, 0.1))",
+        "zoom(chance=1, fill=reflect, part_range=(0.8, 1.2), keep_proportions=True)",
     ]
 
 
@@ -71,6 +71,9 @@ def test_tiny_imagenet_is_the_texts() -> None:
     assert not settings["samplewise"]["scale"]
     assert {settings[name]["fill"] for name in ("rotation", "shift", "shear", "zoom")} == {"reflect"}
     assert {op.chance for op in ops} == {0.5, 1.0}
+    told = create_augmentation("tiny_imagenet").describe()
+    assert told[0] == "rotation(chance=1, fill=reflect, turn_range=(-0.08333, 0.08333))"
+    assert told[-1] == "samplewise(chance=1, centre=True, scale=False), as floats, in every split"
 
 
 @pytest.mark.parametrize("name", PRESETS)

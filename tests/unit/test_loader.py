@@ -13,6 +13,7 @@ from fovea.errors import InputError, UnreadableImage
 from fovea.loading.batches import ArrayBatches
 from fovea.loading.loader import Loader
 from fovea.loading.pixel_store import PixelStore
+from fovea.loading.scaling import Scaling
 from fovea.loading.scan import scan
 from fovea.loading.stored import StoredPictures, with_margin
 from fovea.transforms.preprocessing import square
@@ -106,12 +107,29 @@ def test_without_augmentation_it_is_what_the_preprocessing_gives(pictures):
             np.testing.assert_array_equal(batches[place // 5][0][place % 5], expected)
 
 
-def test_batches_are_whole_arrays_of_their_own(pictures):
-    kept = list(loader(pictures).epoch(0))
+def test_floats_are_to_the_bit_those_of_the_network(pictures):
+    import torch
+    from torch import nn
+
+    from fovea.models.network import PixelBackbone
+
+    network = PixelBackbone(nn.Identity(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # type: ignore[arg-type]
+    scaling = Scaling.of(network.shift.flatten().tolist(), network.scale.flatten().tolist())
+    for (pixels, _), (floats, _) in zip(loader(pictures).epoch(0), loader(pictures, scaling=scaling, threads=7).epoch(0), strict=True):
+        expected = network.normalise(torch.from_numpy(pixels))
+        ready = network.normalise(torch.from_numpy(floats))
+        assert torch.equal(ready, expected)
+        assert ready.dtype == torch.float32
+        assert ready.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("scaling", [None, Scaling.of([0, 0, 0], [1, 1, 1])])
+def test_batches_are_whole_arrays_of_their_own(pictures, scaling):
+    kept = list(loader(pictures, scaling=scaling).epoch(0))
     again = [pixels.copy() for pixels, _ in kept]
-    list(loader(pictures).epoch(1))
+    list(loader(pictures, scaling=scaling).epoch(1))
     for (pixels, targets), before in zip(kept, again, strict=True):
-        assert pixels.dtype == np.uint8
+        assert pixels.dtype == (np.float32 if scaling else np.uint8)
         assert pixels.flags.c_contiguous
         assert pixels.flags.writeable
         assert len(pixels) == len(targets)

@@ -1,46 +1,59 @@
 """Near duplicates: the same picture again, resized, compressed anew, cropped a little or mirrored.
 
-Candidates come from perceptual hashes (`data.facts`), in time that grows little faster than the number of pictures; each is
-then laid over the other and compared, so that likeness in hash alone is never reported.
+Candidates come from perceptual hashes (`data.facts`), and where there are embeddings from these. Each pair is then laid one
+over the other and compared: likeness in a hash or an embedding alone is never reported.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fovea.audit.candidates import Bools, Candidates, Int64s, UInt64s, candidates
 from fovea.data.facts import NUM_HASHES, THUMBNAIL_PX, mirror_mask
 from fovea.loading.parallel import chunks, map_ordered
+from fovea.progress import Progress
 from fovea.types import Floats, PictureFacts
 
 # Raise it when other pairs would be found in the same pictures: kept answers are then made anew.
 NEAR_VERSION = 1
 
-UInt64s = npt.NDArray[np.uint64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-Thumbnails = Callable[[Mapping[str, PictureFacts]], Mapping[str, npt.NDArray[np.uint8]]]
+Thumbnail = npt.NDArray[np.uint8]  # (64, 64) grey
+Thumbnails = Callable[[Mapping[str, PictureFacts]], Mapping[str, Thumbnail]]
 
-# Figures of 400 photos of cats and dogs, each against 9 changed copies of itself and against 3,999 others:
-_MOST_BITS = 8  # of 63; resized and recompressed copies differ in 0 to 2, crops of 5 % in at most 7 from the nearest part
-_SMALLEST_SIMILARITY = 0.82  # copies, JPEG quality 10 included, reach 0.88 and more; the likest of all others 0.46
-# ... and in data whose pictures are alike by nature (digits, X-rays), a copy must stand out from these: it may miss perfect
-# likeness by this share of what the twentieth-likest part of other pictures misses
-_SHARE_OF_OTHERS = 0.2
-_NUM_OTHERS = 256
+# Measured on 400 photos of cats and dogs, 14 changed copies of each and 3,999 others: copies, JPEG quality 10 included, reach
+# 0.88 and more; the likest of all others 0.46.
+_SMALLEST_SIMILARITY = 0.82
+# In data whose pictures are alike by nature (digits, X-rays) a copy must stand out from these: it may miss perfect likeness by
+# this share of what the fiftieth-likest part of other pictures misses.
+_SHARE_OF_OTHERS, _LIKEST = 0.15, 0.98
+_NUM_OTHERS, _FEWEST_OTHERS = 256, 50
+# A glance at 16 x 16 pixels comes first. Copies that are cropped by 10 % in a corner mostly miss up to 0.8 of what the
+# twentieth-likest part of others misses there; of all pairs of photos, one in a hundred comes as near.
+_GLANCE_PX, _SHARE_AT_A_GLANCE, _LIKEST_AT_A_GLANCE = 16, 0.85, 0.95
+
 _FLAT = 6.0  # colour spread: what is almost one colour has no likeness to speak of
-
-_BAND_BITS, _NUM_BANDS = 21, 3
-_MOST_PER_BUCKET = 128  # of a crowd of equal hashes each is compared with the first so many: enough to join them all
-_MOST_LOOKED_AT = 15_000_000  # hashes compared for one band; above it the crowds are cut down further
-# A picture with more candidates than this stands in a crowd: of drawings or digits, say, which a hash cannot tell apart, or of a
-# film's frames. Only so many of its nearest are then looked at, and only as they are, not shifted and cropped.
-_CROWD, _NEAREST_IN_CROWD = 32, 8
-_SCALES = (1.0, 0.975, 0.95, 0.925, 0.9)
+# Below these sides there is too little to see to tell a copy that is shifted or cropped from another picture.
+_SMALL_PX, _SMALLEST_SIMILARITY_IF_SMALL = 48, 0.95
 _COARSE_PX = 13  # what is coarser is taken away before comparing: skies and backdrops are alike everywhere
-_TURN = 2048  # pairs a turn: their thumbnails are held at once, 16 MB
+_TURN = 4096  # pairs a turn: their thumbnails are held at once, 32 MB
+
+_AS_IS = ((1.0, 1.0),)
+
+
+def _fits(scales: Sequence[float], most_uneven: float) -> tuple[tuple[float, float], ...]:
+    """Height and width of a crop as shares of the whole, from the likeliest on: all of it, cut evenly, cut unevenly."""
+    ways = [(down, across) for down in scales for across in scales if abs(down - across) <= most_uneven]
+    return tuple(sorted(ways, key=lambda fit: (abs(fit[0] - fit[1]) > 0.01, -fit[0] - fit[1])))
+
+
+# How a pair is compared: as it is, as crops of each other, or as crops that leave out much
+_CROPPED, _CROPPED_MUCH = _fits((1.0, 0.975, 0.95, 0.925, 0.9), 0.11), _fits((1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6), 0.16)
+_WAYS = (_AS_IS, _AS_IS, _CROPPED, _CROPPED_MUCH)
+_LEAST = (_SMALLEST_SIMILARITY_IF_SMALL, _SMALLEST_SIMILARITY, _SMALLEST_SIMILARITY, _SMALLEST_SIMILARITY)
+_SMALL, _CROWDED, _PLAIN, _BY_EMBEDDING = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,200 +66,195 @@ class Pair:
     mirrored: bool
 
 
-def find_near(facts: Mapping[str, PictureFacts], thumbnails: Thumbnails, *, extra: Sequence[tuple[str, str]] = ()) -> list[Pair]:
+def find_near(facts: Mapping[str, PictureFacts], thumbnails: Thumbnails, *, neighbours: Sequence[tuple[str, str]] = ()) -> list[Pair]:
     """All near duplicates among these contents, the same whatever their order.
 
     Args:
         facts: By content hash.
-        thumbnails: Gives (64, 64) grey thumbnails for facts.
-        extra: Pairs of contents to be compared as well, for example neighbours by embedding.
+        thumbnails: Gives grey thumbnails for facts; called for what is compared only, some thousands at a time.
+        neighbours: Pairs of contents whose embeddings are alike, to be compared as well.
     """
     contents = sorted(content for content, fact in facts.items() if fact.colour_spread >= _FLAT)
     if len(contents) < 2:
         return []
     hashes = np.frombuffer(b"".join(facts[content].hashes for content in contents), np.uint64).reshape(-1, NUM_HASHES)
-    first, second, mirrored, crowded = candidates(hashes)
-    if extra:
+    by_hash = candidates(hashes, mirror=mirror_mask())
+    sides = np.array([min(facts[content].width_px, facts[content].height_px) for content in contents])
+    small = (sides[by_hash.first] < _SMALL_PX) | (sides[by_hash.second] < _SMALL_PX)
+    todo = _Todo.of(by_hash, small=small)
+    if neighbours:
         place = {content: index for index, content in enumerate(contents)}
-        more = np.array(sorted({(min(place[a], place[b]), max(place[a], place[b])) for a, b in extra if a in place and b in place}), np.int64)
-        more = more.reshape(-1, 2)
-        first, second = (np.concatenate([old, more[:, side], more[:, side]]) for side, old in enumerate((first, second)))
-        mirrored = np.concatenate([mirrored, np.zeros(len(more), np.bool_), np.ones(len(more), np.bool_)])
-        crowded = np.concatenate([crowded, np.zeros(2 * len(more), np.bool_)])
-    if not len(first):
+        todo = todo.and_also([(place[a], place[b]) for a, b in neighbours if a in place and b in place])
+    if not len(todo.first):
         return []
-    others = _Others(contents, facts, thumbnails)
+    usual = _Usual(contents, facts, thumbnails)
     best: dict[tuple[int, int], tuple[float, bool]] = {}
-    order = np.lexsort((second, first))
-    for turn in chunks(len(order), _TURN):
-        rows = order[turn.start : turn.stop]
-        used = sorted({int(index) for index in (*first[rows], *second[rows])})
-        shown = thumbnails({contents[index]: facts[contents[index]] for index in used})
-        detail = {index: _detail(shown[contents[index]]) for index in used if contents[index] in shown}
-        needed = others.needed(detail)
-
-        def judge(part: range, rows: Ints = rows, detail: dict[int, Floats] = detail, needed: dict[int, float] = needed) -> list[float]:
-            found = []
-            for row in (rows[place] for place in part):
-                a, b = int(first[row]), int(second[row])
-                least = max(needed.get(a, 1.0), needed.get(b, 1.0))
-                similarity = 0.0
-                if a in detail and b in detail:
-                    fits = _FITS[:1] if crowded[row] else _FITS
-                    similarity = _similarity(detail[a], detail[b], mirrored=bool(mirrored[row]), enough=least, fits=fits)
-                found.append(similarity if similarity >= least else 0.0)
-            return found
-
-        similarities = (value for part in map_ordered(judge, chunks(len(rows), 64)) for value in part)
-        for row, similarity in zip(rows, similarities, strict=True):
-            key = (int(first[row]), int(second[row]))
-            if similarity > 0 and similarity > best.get(key, (0.0, False))[0]:
-                best[key] = (similarity, bool(mirrored[row]))
+    with Progress("comparing pictures", total=len(todo.first)) as bar:
+        for turn in chunks(len(todo.first), _TURN):
+            part = todo[turn]
+            used = np.unique(np.concatenate([part.first, part.second]))
+            shown = thumbnails({contents[index]: facts[contents[index]] for index in used})
+            for row, similarity in _compare(part, {index: shown[contents[index]] for index in used if contents[index] in shown}, usual):
+                key = (int(part.first[row]), int(part.second[row]))
+                if similarity > best.get(key, (0.0, False))[0]:
+                    best[key] = (similarity, bool(part.mirrored[row]))
+            bar.advance(len(turn))
     return [Pair(contents[a], contents[b], round(similarity, 4), turned) for (a, b), (similarity, turned) in sorted(best.items())]
 
 
-def candidates(hashes: UInt64s) -> tuple[Ints, Ints, Bools, Bools]:
-    """Pairs that a likeness of hashes speaks for: (P,) first, second, whether one is mirrored, whether either stands in a crowd.
+def near_by_embedding(contents: Sequence[str], vectors: Floats) -> list[tuple[str, str]]:
+    """Pairs of contents whose embeddings point the same way: candidates for `find_near`, which a hash may have missed.
 
-    The hash of each whole picture and of its mirror image is compared with the hashes of all parts of all others. Two that
-    differ in at most 5 bits have one of three bands of 21 bits with at most one of them: each band is looked up as it is and
-    with each of its bits turned. Of those that differ in 6 to 8 bits, most are found in this way too.
+    Signs of random projections are hashes whose bits differ as the angle between embeddings (Charikar, "Similarity Estimation
+    Techniques from Rounding Algorithms", 2002), so that neighbours are found as near hashes are.
 
     Args:
-        hashes: (N, 25), of the whole and its parts.
+        contents: Content hashes.
+        vectors: (N, D).
     """
-    count = len(hashes)
-    pool, owner = hashes.ravel(), np.repeat(np.arange(count, dtype=np.int32), NUM_HASHES)
-    whole = hashes[:, 0]
-    asked = np.concatenate([whole, whole ^ mirror_mask()])
-    found = [_equal(whole)]
-    for band in range(_NUM_BANDS):
-        shift, size = np.uint64(band * _BAND_BITS), 1 << _BAND_BITS
-        keys = ((pool >> shift) & np.uint64(size - 1)).astype(np.int32)
-        order = np.argsort(keys, kind="stable").astype(np.int32)
-        starts = np.zeros(size + 1, np.int32)
-        np.cumsum(np.bincount(keys, minlength=size), out=starts[1:])
-        asked_keys = ((asked >> shift) & np.uint64(size - 1)).astype(np.int32)
-        variants = [asked_keys, *(asked_keys ^ np.int32(1 << bit) for bit in range(_BAND_BITS))]
-        most = _most_per_bucket(starts, variants)
-        for wanted in variants:
-            for rows, places in _members(starts, wanted, most):
-                members = order[places]
-                bits = np.bitwise_count(asked[rows] ^ pool[members]).astype(np.int64)
-                near = bits <= _MOST_BITS
-                rows, others = rows[near], owner[members[near]].astype(np.int64)
-                found.append(_keys(rows % count, others, rows >= count, bits[near], count))
-        found = [np.unique(np.concatenate(found))]
-    return _thinned(found[0], count)
+    vectors = vectors - vectors.mean(axis=0)
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    found: set[tuple[str, str]] = set()
+    for seed in range(_NUM_PROJECTIONS):
+        planes = np.random.default_rng(seed).normal(size=(vectors.shape[1], 63)).astype(np.float32)
+        bits = np.pad(vectors @ planes > 0, ((0, 0), (0, 1)))
+        hashes: UInt64s = np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+        pairs = candidates(hashes)
+        first, second = pairs.first[~pairs.crowded], pairs.second[~pairs.crowded]
+        for turn in chunks(len(first), _TURN):
+            a, b = first[turn.start : turn.stop], second[turn.start : turn.stop]
+            near = np.einsum("nd,nd->n", vectors[a], vectors[b]) >= _SMALLEST_COSINE
+            found.update((contents[i], contents[j]) for i, j in zip(a[near], b[near], strict=True))
+    return sorted(found)
 
 
-def _keys(first: Ints, second: Ints, mirrored: Bools, bits: Ints, count: int) -> Ints:
-    """Each pair and the bits in which it differs as one number, the same in both directions; a picture with itself is left out."""
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    return np.unique((((low * count + high) * 2 + mirrored) * 16 + bits)[low != high])
+_NUM_PROJECTIONS = 3
+_SMALLEST_COSINE = 0.9  # of embeddings around their mean
 
 
-def _equal(whole: UInt64s) -> Ints:
-    """The keys of pictures whose hashes are the same in all bits, each with the first of them: found however great the crowd."""
-    _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
-    nothing = np.zeros(len(whole), np.int64)
-    return _keys(first[inverse].astype(np.int64), np.arange(len(whole)), nothing.astype(np.bool_), nothing, len(whole))
+@dataclass(frozen=True, slots=True)
+class _Todo:
+    """Pairs to compare, and how: a place in `_WAYS`."""
+
+    first: Int64s
+    second: Int64s
+    mirrored: Bools
+    how: npt.NDArray[np.int8]
+
+    @classmethod
+    def of(cls, pairs: Candidates, *, small: Bools) -> "_Todo":
+        how = np.where(small, _SMALL, np.where(pairs.crowded, _CROWDED, _PLAIN))
+        return cls(pairs.first, pairs.second, pairs.mirrored, how.astype(np.int8))
+
+    def __getitem__(self, part: range) -> "_Todo":
+        rows = slice(part.start, part.stop)
+        return _Todo(self.first[rows], self.second[rows], self.mirrored[rows], self.how[rows])
+
+    def and_also(self, pairs: Sequence[tuple[int, int]]) -> "_Todo":
+        more = np.array(sorted({(min(pair), max(pair)) for pair in pairs}), np.int64).reshape(-1, 2)
+        return _Todo(
+            np.concatenate([self.first, more[:, 0], more[:, 0]]),
+            np.concatenate([self.second, more[:, 1], more[:, 1]]),
+            np.concatenate([self.mirrored, np.zeros(len(more), np.bool_), np.ones(len(more), np.bool_)]),
+            np.concatenate([self.how, np.full(2 * len(more), _BY_EMBEDDING, np.int8)]),
+        )
 
 
-def _thinned(keys: Ints, count: int) -> tuple[Ints, Ints, Bools, Bools]:
-    """Keys taken apart: each pair once, by its fewest bits; where either of it stands in a crowd, only if it is among the nearest of one."""
-    keys = keys[np.append(True, keys[1:] // 16 != keys[:-1] // 16)] if len(keys) else keys
-    bits, mirrored, pairs = keys % 16, keys // 16 % 2 == 1, keys // 32
-    first, second = pairs // count, pairs % count
-    sizes = np.bincount(first, minlength=count) + np.bincount(second, minlength=count)
-    crowded = (sizes[first] > _CROWD) | (sizes[second] > _CROWD)
-    kept = ~crowded
-    for side in (first, second):
-        order = np.lexsort((bits, side))
-        starts = np.append(True, side[order][1:] != side[order][:-1]) if len(order) else np.zeros(0, np.bool_)
-        begin = np.flatnonzero(starts)
-        rank = np.arange(len(order)) - np.repeat(begin, np.diff(np.append(begin, len(order))))
-        kept[order[rank < _NEAREST_IN_CROWD]] = True
-    return first[kept], second[kept], mirrored[kept], crowded[kept]
-
-
-def _most_per_bucket(starts: npt.NDArray[np.int32], variants: Sequence[npt.NDArray[np.int32]]) -> int:
-    sizes = np.concatenate([starts[keys + 1] - starts[keys] for keys in variants])
-    most = _MOST_PER_BUCKET
-    while most > 1 and int(np.minimum(sizes, most).sum(dtype=np.int64)) > _MOST_LOOKED_AT:
-        most //= 2
-    return most
-
-
-def _members(starts: npt.NDArray[np.int32], keys: npt.NDArray[np.int32], most: int) -> Iterator[tuple[Ints, Ints]]:
-    """For each asked key the places of the members of its bucket, at most so many: rows of `keys`, and places, some millions at a time."""
-    sizes = np.minimum(starts[keys + 1] - starts[keys], most).astype(np.int64)
-    asked = np.flatnonzero(sizes)
-    ends = np.cumsum(sizes[asked])
-    step = 4_000_000
-    begin = 0
-    while begin < len(asked):
-        before = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + step, side="right")))
-        part = asked[begin:end]
-        rows = np.repeat(part, sizes[part])
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(sizes[part]) - sizes[part], sizes[part])
-        yield rows, starts[keys[rows]] + within
-        begin = end
-
-
-class _Others:
-    """A sample of the data, against which a likeness has to stand out."""
+class _Usual:
+    """How alike pictures of this data are that are no copies, from a sample of them."""
 
     def __init__(self, contents: Sequence[str], facts: Mapping[str, PictureFacts], thumbnails: Thumbnails) -> None:
         sample = contents[:_NUM_OTHERS]  # contents are sorted by their hash: the first are as good as drawn by chance
-        shown = thumbnails({content: facts[content] for content in sample})
-        self._rows = [index for index, content in enumerate(sample) if content in shown]
-        self._details = np.stack([_unit(_detail(shown[sample[index]])) for index in self._rows]) if self._rows else np.zeros((0, 1), np.float32)
+        shown = [thumbnail for _, thumbnail in sorted(thumbnails({content: facts[content] for content in sample}).items())]
+        self._enough = len(shown) >= _FEWEST_OTHERS
+        self._details = _units([_detail(thumbnail) for thumbnail in shown])
+        self._glances = _units([_glance(thumbnail) for thumbnail in shown])
 
-    def needed(self, detail: Mapping[int, Floats]) -> dict[int, float]:
-        """How alike a copy of each picture must be to it."""
-        if not detail or len(self._rows) < 20:  # too few to say what is usual
-            return dict.fromkeys(detail, _SMALLEST_SIMILARITY)
-        indexes = list(detail)
-        likeness = np.stack([_unit(detail[index]) for index in indexes]) @ self._details.T  # (pictures, others)
-        usual = np.quantile(likeness, 0.95, axis=1)
-        return {index: max(_SMALLEST_SIMILARITY, 1 - _SHARE_OF_OTHERS * (1 - float(u))) for index, u in zip(indexes, usual, strict=True)}
+    def needed(self, details: Floats) -> Floats:
+        """The likeness (N,) that a copy must have to each of these, (N, 4096) of unit length."""
+        if not self._enough:
+            return np.full(len(details), _SMALLEST_SIMILARITY, np.float32)
+        usual = np.quantile(details @ self._details.T, _LIKEST, axis=1)
+        return np.maximum(_SMALLEST_SIMILARITY, 1 - _SHARE_OF_OTHERS * (1 - usual)).astype(np.float32)
+
+    def needed_at_a_glance(self, glances: Floats) -> Floats:
+        """The same for (N, 256) glances, below which a closer look is not worth while."""
+        if not self._enough:
+            return np.full(len(glances), 0.3, np.float32)
+        usual = np.quantile(glances @ self._glances.T, _LIKEST_AT_A_GLANCE, axis=1)
+        return (1 - _SHARE_AT_A_GLANCE * (1 - usual)).astype(np.float32)
 
 
-def _detail(thumbnail: npt.NDArray[np.uint8]) -> Floats:
-    """What is left of a thumbnail when its coarse light and shade are taken away."""
-    grey = thumbnail.astype(np.float32)
+def _compare(todo: _Todo, shown: Mapping[int, Thumbnail], usual: _Usual) -> list[tuple[int, float]]:
+    """The rows of `todo` that are copies, with their likeness."""
+    if not shown:
+        return []
+    indexes = np.array(sorted(shown))
+    thumbnails = [shown[index] for index in indexes]
+    needed = usual.needed(_units([_detail(thumbnail) for thumbnail in thumbnails]))
+    glances = _units([_glance(thumbnail) for thumbnail in thumbnails])
+    least = usual.needed_at_a_glance(glances)
+    a, b = (np.minimum(np.searchsorted(indexes, side), len(indexes) - 1) for side in (todo.first, todo.second))
+    known = (indexes[a] == todo.first) & (indexes[b] == todo.second)
+    turned = glances.reshape(-1, _GLANCE_PX, _GLANCE_PX)[:, :, ::-1].reshape(len(glances), -1)
+    seen = np.where(todo.mirrored, np.einsum("nd,nd->n", glances[a], turned[b]), np.einsum("nd,nd->n", glances[a], glances[b]))
+    rows = np.flatnonzero(known & ((todo.how == _BY_EMBEDDING) | (seen >= np.minimum(least[a], least[b]))))
+
+    def look(part: range) -> list[tuple[int, float]]:
+        found = []
+        for row in (int(rows[place]) for place in part):
+            first, second = thumbnails[a[row]], thumbnails[b[row]]
+            if todo.mirrored[row]:
+                second = np.ascontiguousarray(second[:, ::-1])
+            enough = float(max(needed[a[row]], needed[b[row]], _LEAST[todo.how[row]]))
+            similarity = _similarity(first, second, enough=enough, fits=_WAYS[todo.how[row]])
+            if similarity >= enough:
+                found.append((row, similarity))
+        return found
+
+    return [pair for part in map_ordered(look, chunks(len(rows), 32)) for pair in part]
+
+
+def _detail(thumbnail: Thumbnail | cv2.typing.MatLike) -> Floats:
+    """What is left of a grey picture when its coarse light and shade are taken away."""
+    grey = np.asarray(thumbnail, np.float32)
     return grey - np.asarray(cv2.blur(grey, (_COARSE_PX, _COARSE_PX), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def _unit(detail: Floats) -> Floats:
-    flat = (detail - detail.mean()).ravel()
-    unit: Floats = flat / (np.linalg.norm(flat) + 1e-6)
-    return unit
+def _glance(thumbnail: Thumbnail) -> Floats:
+    return np.asarray(cv2.resize(thumbnail, (_GLANCE_PX, _GLANCE_PX), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _similarity(a: Floats, b: Floats, *, mirrored: bool, enough: float, fits: Sequence[tuple[float, float]]) -> float:
-    """The correlation of two details where they fit best, when either is a crop of the other by up to 10 %.
+def _units(pictures: Sequence[Floats]) -> Floats:
+    """Pictures (H, W) as rows of unit length and mean 0."""
+    if not pictures:
+        return np.zeros((0, 1), np.float32)
+    rows = np.stack([picture.ravel() for picture in pictures])
+    rows -= rows.mean(axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-6
+    return rows
+
+
+def _similarity(a: Thumbnail, b: Thumbnail, *, enough: float, fits: Sequence[tuple[float, float]]) -> float:
+    """The correlation of two pictures' details where they fit best, when either may be a crop of the other.
 
     Args:
-        a, b: (64, 64).
-        mirrored: Whether `b` is turned around first.
+        a, b: (64, 64) grey.
         enough: Once the likeness is this, other ways to lay them over each other are not tried.
-        fits: The ways: height and width of the part as shares of the whole.
+        fits: The ways: height and width of the crop as shares of the whole.
     """
-    if mirrored:
-        b = np.ascontiguousarray(b[:, ::-1])
     best = 0.0
+    details = {id(a): _detail(a), id(b): _detail(b)}
     for down, across in fits:
-        for whole, part in ((a, b), (b, a)) if (down, across) != (1.0, 1.0) else ((a, b),):
-            size = (round(across * THUMBNAIL_PX), round(down * THUMBNAIL_PX))
-            template = part if size == (THUMBNAIL_PX, THUMBNAIL_PX) else cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-            best = max(best, float(cv2.matchTemplate(whole, template, cv2.TM_CCOEFF_NORMED).max()))
-            if best >= enough:
-                return min(best, 1.0)
-    return best
-
-
-# from the likeliest on: as it is, cut evenly, then unevenly
-_FITS = sorted(((down, across) for down in _SCALES for across in _SCALES), key=lambda fit: (abs(fit[0] - fit[1]) > 0.01, -fit[0] - fit[1]))
+        for whole, part in ((a, b), (b, a)):
+            if (down, across) == (1.0, 1.0):
+                template = details[id(part)]
+            else:
+                size = (round(across * THUMBNAIL_PX), round(down * THUMBNAIL_PX))
+                template = _detail(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+            best = max(best, float(cv2.matchTemplate(details[id(whole)], template, cv2.TM_CCOEFF_NORMED).max()))
+            if best >= enough or (down, across) == (1.0, 1.0):
+                break
+        if best >= enough:
+            break
+    return min(best, 1.0)

@@ -1,6 +1,7 @@
 """From what the user typed to a source: a built-in name, a folder, a table, or an archive of these."""
 
 import difflib
+import glob
 import os
 import stat
 from collections import defaultdict
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from fovea.data.archives import open_archive
+from fovea.data.shards import is_shard
 from fovea.data.sniff import HEAD_BYTES, has_picture_suffix, sniff
 from fovea.data.source import SOURCES, Source, check_classes
 from fovea.data.trees import FolderTree, Tree
@@ -17,7 +19,9 @@ from fovea.files import hash_bytes
 from fovea.types import Item
 
 TABLE_SUFFIXES = (".csv", ".tsv")
-_LAYOUTS = "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, or a built-in name"
+_LAYOUTS = (
+    "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, shards, or a built-in name"
+)
 
 
 def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None, for_training: bool = True) -> Source:
@@ -28,7 +32,7 @@ def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None
 
     Args:
         data: A folder of class folders; a folder with splits; a CSV (`path,label[,split][,group]`); a zip or tar of any of
-            these; or a built-in name.
+            these; a folder, or a pattern such as "shards/train-*.tar", of WebDataset tars or TFRecords; or a built-in name.
         seed: Of what is generated or drawn at random.
         max_items: Keep at most so many pictures, drawn at random, each class and split in its share; the number of scenes
             for generated data; None keeps all.
@@ -83,9 +87,14 @@ def _open_tree(path: Path, location: str, generated: Sequence[str]) -> Tree:
             return archive
         if path.suffix.lower() in TABLE_SUFFIXES:
             return FolderTree(path.parent, location=location, table=path.name)
+        if is_shard(path.name):
+            return FolderTree(path.parent, location=location, only=[path.name])
         with open(path, "rb") as file:
             kind = sniff(file.read(HEAD_BYTES))
     except FileNotFoundError as error:
+        if files := [file for file in glob.glob(str(path), recursive=True) if os.path.isfile(file)]:
+            root = os.path.commonpath([os.path.dirname(file) for file in files])
+            return FolderTree(root or ".", location=location, only=[Path(os.path.relpath(file, root or ".")).as_posix() for file in files])
         raise _no_such_path(path, location, generated) from error
     except (OSError, ValueError) as error:
         if isinstance(error, FoveaError):

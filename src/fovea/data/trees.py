@@ -69,12 +69,19 @@ class Tree(ABC):
 
 
 class FolderTree(Tree):
-    """A folder on disk. Links to folders are followed, but never in a circle; it is listed at the first question."""
+    """A folder on disk. Links to folders are followed, but never in a circle; it is listed at the first question.
 
-    def __init__(self, root: str | Path, *, location: str | None = None, table: str | None = None) -> None:
+    Args:
+        root: The folder.
+        only: Of its files these alone; None takes all.
+    """
+
+    def __init__(
+        self, root: str | Path, *, location: str | None = None, table: str | None = None, only: Collection[str] | None = None
+    ) -> None:
         super().__init__(location or str(root), table=table)
         self.root = os.fspath(root)
-        self._listed: tuple[list[str], list[str]] | None = None
+        self._listed: tuple[list[str], list[str]] | None = None if only is None else (sorted(only), [])
 
     @property
     def paths(self) -> Collection[str]:

@@ -66,4 +66,5 @@ class ArrayBatches(Batches):
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:
         for places in self.places(epoch, start_batch):
             rows = self.rows[places]
-            yield np.ascontiguousarray(self.inputs[rows]), self.targets[rows]
+            taken: Arrays = self.inputs[rows]  # a copy
+            yield taken, self.targets[rows]

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fovea.errors import InputError
-from fovea.loading.batches import Batches
+from fovea.loading.batches import Arrays, Batches
 from fovea.loading.parallel import map_ordered, num_threads
-from fovea.types import Ints, Pixels
+from fovea.types import Ints
 
 if TYPE_CHECKING:
+    from fovea.loading.scaling import Scaling
     from fovea.loading.stored import StoredPictures
     from fovea.transforms import Augmentation
 
@@ -24,14 +25,14 @@ _TURN = 8  # pictures a turn of a thread: the threads share a batch, so that the
 class _Turn:
     """Some pictures of one batch, and where they go."""
 
-    batch: Pixels
+    batch: Arrays
     places: Ints
     here: range  # within the batch
     is_last: bool
 
 
 class Loader(Batches):
-    """Batches of pictures, uint8 (B, S, S, 3) in one piece of memory, always made ahead of their use.
+    """Batches of pictures, (B, S, S, 3) in one piece of memory, always made ahead of their use: uint8, or floats where `scaling` says.
 
     Order, augmentation and pixels depend on the seed, the epoch and the place of a picture in `rows` alone: on no number of
     threads, on no cache, and not on where an epoch was taken up. Threads, not processes: OpenCV, the decoders and numpy's
@@ -44,6 +45,7 @@ class Loader(Batches):
         batch_size: Pictures in a batch.
         size_px: Side of what the model receives.
         augmentation: Drawn anew for each picture in each epoch; None gives the pictures as they are.
+        scaling: Gives float32, normalised for the network; without it the network does that itself.
         shuffle: Whether each epoch has an order of its own.
         seed: Of the order and of the augmentation.
         threads: By default one for each core.
@@ -62,6 +64,7 @@ class Loader(Batches):
         batch_size: int,
         size_px: int,
         augmentation: Augmentation | None = None,
+        scaling: Scaling | None = None,
         shuffle: bool,
         seed: int,
         threads: int | None = None,
@@ -69,6 +72,7 @@ class Loader(Batches):
     ) -> None:
         super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed)
         self.pictures, self.size_px, self.threads, self.prefetch = pictures, size_px, threads or num_threads(), prefetch
+        self.scaling = scaling
         self.augmentation = None if augmentation is None or augmentation.is_identity else augmentation
         if self.augmentation is None and pictures.size_px != size_px:
             raise InputError(
@@ -78,14 +82,19 @@ class Loader(Batches):
                 fix="pass the pictures of the model's own preprocessing",
             )
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Pixels, Ints]]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:
+        rows = self.scaling.rows(self.size_px) if self.scaling else None
+
         def fill(turn: _Turn) -> _Turn:
             for here in turn.here:
                 place = int(turn.places[here])
                 pixels = self.pictures.read(int(self.rows[place]))
                 if self.augmentation is not None:
                     pixels = self.augmentation.pixels(pixels, np.random.default_rng([self.seed, epoch, place]), self.size_px)
-                turn.batch[here] = pixels
+                if self.scaling is not None and rows is not None:
+                    self.scaling.into(turn.batch[here], pixels, rows)
+                else:
+                    turn.batch[here] = pixels
             return turn
 
         turns_ahead = self.prefetch * -(-self.batch_size // _TURN)
@@ -97,7 +106,8 @@ class Loader(Batches):
 
     def _turns(self, epoch: int, start_batch: int) -> Iterator[_Turn]:
         for places in self.places(epoch, start_batch):
-            batch = np.empty((len(places), self.size_px, self.size_px, 3), np.uint8)
+            shape = (len(places), self.size_px, self.size_px, 3)
+            batch: Arrays = np.empty(shape, np.float32) if self.scaling else np.empty(shape, np.uint8)
             starts = range(0, len(places), _TURN)
             for start in starts:
                 yield _Turn(batch, places, range(start, min(start + _TURN, len(places))), is_last=start == starts[-1])

@@ -15,10 +15,11 @@ from fovea.files import cache_folder, hash_bytes
 from fovea.loading.loader import Loader
 from fovea.loading.parallel import chunks, map_ordered, num_threads
 from fovea.loading.pixel_store import PixelStore
+from fovea.loading.scaling import Scaling
 from fovea.loading.stored import StoredPictures, with_margin
 from fovea.progress import Progress
 from fovea.transforms.preprocessing import Preprocessing, square
-from fovea.types import Item, Pixels
+from fovea.types import Floats, Item, Pixels
 
 if TYPE_CHECKING:
     from fovea.transforms import Augmentation
@@ -145,7 +146,7 @@ def watch_pipeline(
     size_px: int,
     augmentation: "Augmentation",
     augmentation_name: str,
-    to_float: Callable[[Pixels], object],
+    scaling: Scaling,
     batch_size: int = 32,
     threads: int | None = None,
     seed: int = 0,
@@ -160,7 +161,7 @@ def watch_pipeline(
         size_px: Side of what the model receives.
         augmentation: Of training pictures.
         augmentation_name: What it is called.
-        to_float: Makes a batch ready for the model: uint8 (B, S, S, 3) -> floats.
+        scaling: Makes floats of the pixels, for the model.
         batch_size: Pictures in a batch.
         threads: By default one for each core.
         seed: Of the augmentation.
@@ -175,7 +176,7 @@ def watch_pipeline(
         cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="monitor-") as folder:
         with PixelStore(Path(folder) / "steps") as store, Progress("timing the steps", total=len(items)) as bar:
-            alone = _Alone(source, store, way, augmentation, size_px, to_float, batch_size, threads)
+            alone = _Alone(source, store, way, augmentation, scaling, size_px, threads)
             for turn in chunks(len(items), _BLOCK):
                 alone.block([items[index] for index in turn], seed)
                 bar.advance(len(turn))
@@ -191,9 +192,10 @@ def watch_pipeline(
             rows = np.arange(len(alone.items))
             together = Loader(
                 pictures, rows, rows,
-                batch_size=batch_size, size_px=size_px, augmentation=augmentation, shuffle=True, seed=seed, threads=threads,
+                batch_size=batch_size, size_px=size_px, augmentation=augmentation, scaling=scaling,
+                shuffle=True, seed=seed, threads=threads,
             )  # fmt: skip
-            cold_s, warm_s = (_epoch(together, epoch, to_float) for epoch in (0, 1))
+            cold_s, warm_s = (_epoch(together, epoch) for epoch in (0, 1))
     return Pipeline(alone.steps, cold_s, warm_s, len(alone.items), size_px, batch_size, threads, augmentation_name, alone.problems)
 
 
@@ -206,17 +208,18 @@ class _Alone:
         store: PixelStore,
         way: Preprocessing,
         augmentation: "Augmentation",
+        scaling: Scaling,
         size_px: int,
-        to_float: Callable[[Pixels], object],
-        batch_size: int,
         threads: int,
     ) -> None:
-        self.source, self.store, self.way, self.augmentation = source, store, way, augmentation
-        self.size_px, self.to_float, self.batch_size, self.threads = size_px, to_float, batch_size, threads
+        self.source, self.store, self.way, self.augmentation, self.scaling = source, store, way, augmentation, scaling
+        self.size_px, self.threads = size_px, threads
         self.steps = {name: Step(name) for name in STEPS}
         self.problems: list[UnreadableImage] = []
         self.items: list[Item] = []  # those that can be read,
         self.hashes: list[str] = []  # and their contents
+        self._batch = np.zeros((_BLOCK, size_px, size_px, 3), np.uint8)
+        self._floats = np.zeros((_BLOCK, size_px, size_px, 3), np.float32)
 
     def block(self, items: Sequence[Item], seed: int) -> None:
         """Takes some pictures all the way."""
@@ -239,12 +242,14 @@ class _Alone:
 
         drawn = [(pixels, np.random.default_rng([seed, 0, place])) for place, pixels in enumerate(fetched)]
         ready = self._time("augment", lambda pair: self.augmentation.pixels(pair[0], pair[1], self.size_px), drawn)
-        starts = range(0, len(ready), self.batch_size)
-        batches = self._time("collate", np.stack, [ready[start : start + self.batch_size] for start in starts], len(ready))
-        started = time.perf_counter()
-        for batch in batches:  # from this thread: torch starts threads of its own
-            self.to_float(batch)
-        self._note("to float", time.perf_counter() - started, len(ready), 4 * sum(batch.nbytes for batch in batches))
+        batch, floats = self._batch[: len(ready)], self._floats[: len(ready)]
+        self._time("collate", lambda pair: _put(*pair), list(zip(batch, ready, strict=True)))
+        scaled = self.scaling.rows(self.size_px)
+        self._time("to float", lambda pair: self._scale(*pair, scaled), list(zip(floats, batch, strict=True)))
+
+    def _scale(self, out: Floats, pixels: Pixels, rows: tuple[Floats, Floats]) -> Floats:
+        self.scaling.into(out, pixels, rows)
+        return out
 
     def _read(self, item: Item) -> bytes | UnreadableImage:
         try:
@@ -263,25 +268,27 @@ class _Alone:
         self.problems += [result for result in results if isinstance(result, UnreadableImage)]
         return [(value, result) for value, result in zip(inputs, results, strict=True) if not isinstance(result, UnreadableImage)]
 
-    def _time(self, name: str, work: Callable[[In], Out], inputs: Sequence[In], num_pictures: int | None = None) -> list[Out]:
+    def _time(self, name: str, work: Callable[[In], Out], inputs: Sequence[In]) -> list[Out]:
         started = time.perf_counter()
         done = map_ordered(lambda turn: [work(inputs[index]) for index in turn], chunks(len(inputs), _TURN), threads=self.threads)
         results = [result for part in done for result in part]
-        self._note(name, time.perf_counter() - started, len(inputs) if num_pictures is None else num_pictures, sum(map(_size, results)))
+        step = self.steps[name]
+        step.seconds += time.perf_counter() - started
+        step.num_pictures += len(inputs)
+        step.num_bytes += sum(map(_size, results))
         return results
 
-    def _note(self, name: str, seconds: float, num_pictures: int, num_bytes: int) -> None:
-        step = self.steps[name]
-        step.seconds += seconds
-        step.num_pictures += num_pictures
-        step.num_bytes += num_bytes
 
-
-def _epoch(loader: Loader, epoch: int, to_float: Callable[[Pixels], object]) -> float:
+def _epoch(loader: Loader, epoch: int) -> float:
     started = time.perf_counter()
-    for pixels, _ in loader.epoch(epoch):
-        to_float(pixels)
+    for _ in loader.epoch(epoch):
+        pass
     return time.perf_counter() - started
+
+
+def _put(place: Pixels, pixels: Pixels) -> Pixels:
+    place[:] = pixels
+    return place
 
 
 def _size(value: object) -> int:

@@ -157,7 +157,7 @@ class PixelStore:
             pixels: Pixels = mapped[slot]
             if places.checked[index]:
                 return pixels
-            if zlib.crc32(pixels) == int(places.checksum[index]):
+            if zlib.crc32(pixels.data) == int(places.checksum[index]):
                 places.checked[index] = True
                 return pixels
         places.segment[index] = -1
@@ -172,7 +172,7 @@ class PixelStore:
         if self._is_full:
             return None
         pixels = np.ascontiguousarray(pixels)
-        checksum = zlib.crc32(pixels)
+        checksum = zlib.crc32(pixels.data)
         with self._lock, saying_what_to_do(self._index):
             segment = self._segment_with_room(rule, len(pixels))
             if segment is None:

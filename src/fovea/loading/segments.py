@@ -45,7 +45,7 @@ class Segment:
     def append(self, pixels: Pixels) -> int:
         """Writes a square behind the others and gives its slot. Written, not mapped: a full disk is then an error and not a crash."""
         self.file.seek(self.used * self.slot_bytes)
-        rest = memoryview(pixels).cast("B")
+        rest = memoryview(pixels.data).cast("B")
         while rest:  # a disk that fills up takes a part first, and says so at the next attempt
             rest = rest[self.file.write(rest) :]
         self.used += 1

@@ -22,7 +22,12 @@ class PixelBackbone(nn.Module):
         self.register_buffer("scale", 1 / (torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1) * 255), persistent=False)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in channels-last memory (convolutions are 5 to 15 times faster so)."""
+        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in channels-last memory (convolutions are 5 to 15 times faster so).
+
+        float32 (B, H, W, 3) was normalised while it was loaded (`loading.scaling`), and only changes its shape.
+        """
+        if pixels.dtype == torch.float32:
+            return pixels.permute(0, 3, 1, 2)
         x = pixels.permute(0, 3, 1, 2).float()
         return (x - self.shift) * self.scale  # type: ignore[operator]
 

@@ -64,8 +64,9 @@ def _shown(sample: Sample, side: int) -> Pixels:
     pixels = np.asarray(cv2.resize(sample.pixels, size, interpolation=how), np.uint8)
     targets = sample.targets
     for index, mask in enumerate([] if targets.masks is None else targets.masks):
-        inside = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0
-        pixels[inside] = (0.6 * pixels[inside] + 0.4 * np.array(_COLOURS[index % len(_COLOURS)])).astype(np.uint8)
+        shown, colour = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), _COLOURS[index % len(_COLOURS)]
+        pixels[shown > 0] = (0.6 * pixels[shown > 0] + 0.4 * np.array(colour)).astype(np.uint8)
+        cv2.drawContours(pixels, cv2.findContours(shown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0], -1, colour)
     for index, box in enumerate(targets.boxes * scale):
         x0, y0, x1, y1 = np.rint(box).astype(int).tolist()
         cv2.rectangle(pixels, (x0, y0), (max(x0, x1 - 1), max(y0, y1 - 1)), _COLOURS[index % len(_COLOURS)], 2)

@@ -4,15 +4,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import nn
+import numpy as np
 
 from fovea.data import open_source
 from fovea.errors import InputError
 from fovea.loading.monitor import Pipeline, watch_pipeline
-from fovea.models.network import PixelBackbone
+from fovea.loading.scaling import Scaling
 from fovea.transforms import create_augmentation
-from fovea.types import Pixels
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ def bench_data(
     """Time each step between your disk and the model, and see which one makes it wait.
 
     Each step is timed alone with all threads at it: list, read, hash, decode, resize, keep (decoded pictures, for later
-    epochs), fetch (them again), augment, collate (into a batch) and to float (on the processor, as the network does it).
-    Then come two whole epochs: the first, which decodes, and a further one. Nothing is kept of it afterwards.
+    epochs), fetch (them again), augment, collate (into a batch) and to float (normalised, as the network takes them). Then come two whole epochs: the first, which decodes, and a further one. Nothing is kept of it afterwards.
 
     Args:
         data: As for `fovea train`.
@@ -71,21 +68,13 @@ def bench_data(
             raise InputError(
                 f"{option} cannot be {value}", got=value, expected=f"{least} or more", fix=f"give {option} another value, or leave it out"
             )
-    augmentation = create_augmentation(augment)
-    network = PixelBackbone(nn.Identity(), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # type: ignore[arg-type]
-
-    def to_float(pixels: Pixels) -> object:
-        with torch.inference_mode():
-            return network.normalise(torch.from_numpy(pixels))
-
     started = time.perf_counter()
     with open_source(data, seed=seed, for_training=False) as source:
-        num_listed, list_s = len(source.items), time.perf_counter() - started
-        if num_listed > max_items:
-            source = open_source(data, seed=seed, max_items=max_items, for_training=False)
-        with source:
-            pipeline = watch_pipeline(
-                source, source.items, size_px=image_size, augmentation=augmentation, augmentation_name=augment,
-                to_float=to_float, batch_size=batch_size, threads=threads or None, seed=seed,
-            )  # fmt: skip
-    return DataTimes(pipeline, num_listed, list_s)
+        list_s, items = time.perf_counter() - started, source.items
+        if len(items) > max_items:
+            items = [items[place] for place in sorted(np.random.default_rng(seed).permutation(len(items))[:max_items])]
+        pipeline = watch_pipeline(
+            source, items, size_px=image_size, augmentation=create_augmentation(augment), augmentation_name=augment,
+            scaling=Scaling.of([127.5] * 3, [1 / 127.5] * 3), batch_size=batch_size, threads=threads or None, seed=seed,
+        )  # fmt: skip
+        return DataTimes(pipeline, len(source.items), list_s)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from fovea.metrics.intervals import wilson
+from fovea.report.answer import ranking, too_close
 from fovea.report.data import ReportData
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
@@ -60,9 +61,8 @@ def advise(data: ReportData) -> list[Advice]:
 def _leaks(data: ReportData) -> Iterator[Advice]:
     if leaks := data.audit.get("leaks"):
         yield Advice(
-            f"{count(len(leaks), data.noun)} for testing {_is(len(leaks))} also among those for training.",
-            "The model has seen the answers, so its accuracy looks better than it is. Remove them from one side and train again.",
-            important=True,
+            f"{count(len(leaks), f'training {data.noun}')} {_is(len(leaks))} also there to measure with.",
+            "They were left out of the training, so the figures here are fair. Delete the copies, lest another tool learns the answers.",
             see="findings",
         )
 
@@ -82,7 +82,8 @@ def _unreadable(data: ReportData) -> Iterator[Advice]:
         n = len(unreadable)
         yield Advice(
             f"{count(n, 'file')} could not be read and {'was' if n == 1 else 'were'} left out.",
-            "Each is named below with what is wrong. Replace or delete them.",
+            "It is named below with what is wrong. Replace or delete it." if n == 1
+            else "Each is named below with what is wrong. Replace or delete them.",
             see="findings",
         )
 
@@ -219,11 +220,11 @@ def _curves(data: ReportData) -> Iterator[Advice]:
 
 
 def _compared(data: ReportData) -> Iterator[Advice]:
-    rows = [row for row in data.comparison if row.get("accuracy") is not None and row.get("accuracy_ci95")]
+    rows = ranking(data)
     if len(rows) < 2:
         return
-    best, second = sorted(rows, key=lambda row: -row["accuracy"])[:2]
-    if best["accuracy_ci95"][0] <= second["accuracy_ci95"][1]:
+    best, second = rows[:2]
+    if too_close(best, second):
         yield Advice(
             f"{quoted(best['name'])} and {quoted(second['name'])} are too close to call.",
             f"Their intervals overlap, so another test split could turn the order around. Test with more {data.noun}s, or repeat each with other seeds (`--seed 1`, `--seed 2`).",

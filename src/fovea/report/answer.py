@@ -26,11 +26,12 @@ class Answer:
 
 
 def answer(data: ReportData, result: Measured | None) -> Answer:
-    """The one answer of a report: of its measurement, else of its comparison, else of its data."""
+    """The one answer of a report: of its comparison, else of its measurement, else of its data."""
+    ranked = ranking(data)
+    if len(ranked) > 1:
+        return _compared(data, ranked, result)
     if result is not None:
         return _measured(data, result)
-    if ranked := ranking(data):
-        return _compared(data, ranked)
     files = sum(split_sizes(data).values())
     if files:
         return Answer(f"Here are {count(files, data.noun)} of {_classes(len(data.class_names))}. No model has been measured on them yet.")
@@ -54,8 +55,6 @@ def _measured(data: ReportData, result: Measured) -> Answer:
             "It has not been shown to have learned anything."
         )
         return Answer(sentence, caution, "bad")
-    if data.audit.get("leaks"):
-        return Answer(sentence, f"Some test {data.noun}s were also used for training, so the truth is lower.", "bad")
     if result.split != "test":
         caution = (
             f"There was no test split. The validation {data.noun}s also helped to choose settings, so expect a little less on new ones."
@@ -64,13 +63,22 @@ def _measured(data: ReportData, result: Measured) -> Answer:
     return Answer(sentence)
 
 
-def _compared(data: ReportData, ranked: list[Json]) -> Answer:
+def too_close(best: Json, second: Json) -> bool:
+    """Whether two compared trainings have intervals that overlap, so that their order may be luck."""
+    lo, hi = best.get("accuracy_ci95"), second.get("accuracy_ci95")
+    return bool(lo and hi and lo[0] <= hi[1])
+
+
+def _compared(data: ReportData, ranked: list[Json], result: Measured | None) -> Answer:
     best, others = ranked[0], ranked[1:]
     on = f" of {count(int(best['n']), f'test {data.noun}')}" if best.get("n") else f" of the {data.noun}s"
     sentence = f"{quoted(str(best['name']))} did best: it was right on {percent(best['accuracy'])}{on}"
-    if others:
-        sentence += ", against " + " and ".join(f"{share(row['accuracy'])} for {quoted(str(row['name']))}" for row in others[:3])
-    return Answer(sentence + ".")
+    sentence += ", against " + " and ".join(f"{share(row['accuracy'])} for {quoted(str(row['name']))}" for row in others[:3]) + "."
+    if result is not None and result.accuracy != best["accuracy"]:
+        sentence += f" The one that was kept was right on {percent(result.accuracy)}."
+    if too_close(best, others[0]):
+        return Answer(sentence, "The first two are so close that their order may be luck.", "caution")
+    return Answer(sentence)
 
 
 def _classes(number: int) -> str:

@@ -30,10 +30,10 @@ class Finding:
 
 
 _KINDS = (
-    ("leaks", "{n} for testing found again among those for training", "The model has seen the answer, so it looks better than it is."),
+    ("leaks", "{n} in training and in another split", "The copy in training was left out, so that the model is not measured on what it has seen."),
     ("conflicts", "{n} with two different labels", "The same bytes stand in two classes. One of the labels is wrong."),
     ("unreadable", "{n} that could not be read", "They were left out of everything that follows, never replaced."),
-    ("duplicates", "{n} there more than once", "Exact copies, byte for byte. They are kept in one split."),
+    ("duplicates", "{n} there more than once", "Exact copies, byte for byte. They teach nothing new and count twice."),
     ("ignored", "{n} that are not {noun}s", "Their names do not end as those of {noun}s do. They were left alone."),
 )
 
@@ -44,13 +44,14 @@ def findings(audit: Json, *, noun: str) -> list[Finding]:
     for kind, headline, meaning in _KINDS:
         entries = _entries(audit.get(kind))
         if entries:
-            n = count(len(entries), "file" if kind in ("unreadable", "ignored") else noun)
+            total = max(len(entries), _whole(audit.get(f"num_{kind}")))  # a list in audit.json may itself be cut short
+            n = count(total, "file" if kind in ("unreadable", "ignored") else noun)
             found.append(
                 Finding(
                     headline=headline.format(n=n, noun=noun),
                     meaning=meaning.format(noun=noun),
                     faults=tuple(_fault(entry) for entry in entries[:_MOST]),
-                    num_more=max(0, len(entries) - _MOST),
+                    num_more=total - min(len(entries), _MOST),
                 )
             )
     return found
@@ -62,22 +63,23 @@ def _entries(value: object) -> Sequence[object]:
 
 
 def _fault(entry: object) -> Fault:
-    """One entry of audit.json: a path, a list of paths, or an object with `path` or `paths` and what is known of them."""
+    """One entry of audit.json: a path, a list of equal ones, or an object with a `path` and what is known of it."""
     if isinstance(entry, Mapping):
-        paths = entry.get("paths") or entry.get("files") or [entry.get("path", "")]
-        labels = entry.get("labels") or entry.get("class_names") or entry.get("splits") or [entry.get("label")]
-        notes = list(labels) if isinstance(labels, Sequence) and len(labels) == len(paths) else [None] * len(paths)
-        where = _joined([_with_note(path, note) for path, note in zip(paths, notes, strict=True)])
-        return Fault(where, str(entry.get("problem", "")), str(entry.get("fix", "")))
+        if "other" in entry:  # a leak: the training file, its copy, and where that stands
+            return Fault(_joined([_with_note(entry.get("path"), "train"), _with_note(entry["other"], entry.get("split"))]))
+        note = entry.get("label") or entry.get("split")
+        return Fault(_with_note(entry.get("path", ""), note), str(entry.get("problem", "")), str(entry.get("fix", "")))
     if isinstance(entry, Sequence) and not isinstance(entry, str):
-        return Fault(_joined([_with_note(path, None) for path in entry]))
+        return Fault(_joined([_fault(part).where for part in entry]))
     return Fault(short(str(entry), _PATH))
 
 
 def _with_note(path: object, note: object) -> str:
-    if isinstance(path, Mapping):
-        path, note = path.get("path", ""), path.get("label") or path.get("split")
     return short(str(path), _PATH) + (f" ({short(str(note))})" if note else "")
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _joined(paths: Sequence[str]) -> str:

@@ -39,4 +39,4 @@ def embed(pixels: Pixels) -> Embedded:
     if not done:
         raise ValueError(f"a picture of shape {pixels.shape} and type {pixels.dtype} could not be encoded")
     mime = "image/png" if tiny else "image/jpeg"
-    return Embedded(Markup(f"data:{mime};base64,{base64.b64encode(encoded).decode()}"), width, height, tiny)
+    return Embedded(Markup(f"data:{mime};base64,{base64.b64encode(encoded.tobytes()).decode()}"), width, height, tiny)

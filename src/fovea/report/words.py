@@ -104,10 +104,13 @@ def duration(seconds: float) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A plain number with four significant digits: 0.0412, 12.5, 1e-05; a dash where there is none."""
+    """A plain number with four significant digits: 0.0412, 12.5, 0.00001; a dash where there is none."""
     if value is None:
         return "–"
-    return f"{value:.4g}" if math.isfinite(value) else "not a number"
+    if not math.isfinite(value):
+        return "not a number"
+    # Python turns to powers of ten below 0.0001, which many readers do not know.
+    return f"{value:.9f}".rstrip("0") if 1e-6 <= abs(value) < 1e-4 else f"{value:.4g}"
 
 
 def number(row: Mapping[str, Any], key: str) -> float | None:

@@ -23,8 +23,7 @@ _TOLERANCE_PX = 1e-3  # of a box at the picture's edge: what rounding to float32
 class Augmentation:
     """Operations that are applied to training pictures, in order.
 
-    Safe in many threads at once, and can be pickled (with `Custom` if its function can). It starts no thread, and the
-    OpenCV functions that it calls on results of up to 2^16 pixels start none either; larger warps are made in bands.
+    Safe in many threads at once, and can be pickled (with `Custom` if its function can).
 
     Args:
         ops: In order; those that give floats stand at the end (see `floats`).

@@ -126,9 +126,11 @@ class Op(ABC):
         return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
 
     def __str__(self) -> str:
-        """Its name with every setting, as in "rotation(chance=1.0, turn_range=(-0.1, 0.1), fill='reflect', fill_value=0)"."""
-        told = {key: tuple(value) if isinstance(value, list) else value for key, value in self.settings().items()}
-        return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in told.items())})"
+        """Its name with its settings, as in "rotation(chance=1, fill=reflect, turn_range=(-0.1, 0.1))"."""
+        told = self.settings()
+        if told.get("fill") != "constant":
+            told.pop("fill_value", None)
+        return f"{self.name}({', '.join(f'{key}={_words(value)}' for key, value in told.items())})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +214,9 @@ class FloatOp(Op):
 
     chance: float = one_of(1.0, 1.0, 0.0)  # a picture that is centred now and then would be two different inputs
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}, as floats, in every split"
+
     def steps(self, lots: Lots, size_px: SizePx) -> tuple[Step, ...]:
         return ()
 
@@ -234,6 +239,12 @@ def pick_whole(low: int, high: int, lot: float) -> int:
 def generator(lot: float) -> np.random.Generator:
     """A generator of its own for an operation that needs many numbers, from one of its lots."""
     return np.random.Generator(np.random.SFC64(int(lot * 2**53)))
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list):
+        return f"({', '.join(map(_words, value))})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: object) -> Any:

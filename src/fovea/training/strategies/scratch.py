@@ -12,6 +12,7 @@ from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import TrainingFailed, UnreadableImage
 from fovea.loading.loader import Loader
 from fovea.loading.pixel_store import PixelStore
+from fovea.loading.scaling import Scaling
 from fovea.loading.stored import Inputs, StoredPictures, with_margin
 from fovea.models.weights import save_weights
 from fovea.training.augment import augmentation_of
@@ -43,8 +44,8 @@ class Scratch(Strategy):
         # What is measured is always the pictures as the finished model will see them: only training is augmented.
         larger = inputs if augmentation is None else inputs.resized(with_margin(self.plan.preprocessing))
         learned_from = Loader(
-            larger, train, targets,
-            batch_size=settings.batch_size, size_px=size_px, augmentation=augmentation, shuffle=True, seed=settings.seed,
+            larger, train, targets, batch_size=settings.batch_size, size_px=size_px,
+            augmentation=augmentation, scaling=self._scaling(), shuffle=True, seed=settings.seed,
         )  # fmt: skip
         schedule = Schedule(settings.epochs or _EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
         network.to(pick_device(settings.device))
@@ -68,8 +69,14 @@ class Scratch(Strategy):
 
     def _as_they_are(self, pictures: StoredPictures, targets: Ints, rows: Ints) -> Loader:
         """Pictures in their order, exactly as the preprocessing of the bundle gives them."""
-        settings, size_px = self.plan.settings, self.plan.preprocessing.size_px
-        return Loader(pictures, rows, targets, batch_size=settings.batch_size, size_px=size_px, shuffle=False, seed=settings.seed)
+        return Loader(
+            pictures, rows, targets, batch_size=self.plan.settings.batch_size, size_px=self.plan.preprocessing.size_px,
+            scaling=self._scaling(), shuffle=False, seed=self.plan.settings.seed,
+        )  # fmt: skip
+
+    def _scaling(self) -> Scaling:
+        body = self.plan.network.body
+        return Scaling.of(body.shift.flatten().tolist(), body.scale.flatten().tolist())  # type: ignore[operator]
 
 
 @STRATEGIES.add(StrategyInfo(purpose="pictures unlike any that weights exist for, and many of them", needs_weights=False, augments=True))
