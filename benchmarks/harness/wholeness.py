@@ -62,7 +62,7 @@ def _check_store(path: Path) -> None:
         store.size()
     with closing(sqlite3.connect(path)) as database:
         lengths = [row[0] for row in database.execute("SELECT DISTINCT length(vector) FROM vectors")]
-        alone = database.execute("SELECT count(*) FROM vectors WHERE content NOT IN (SELECT content FROM pictures)").fetchone()[0]
+        alone = database.execute("SELECT count(*) FROM vectors WHERE content NOT IN (SELECT content FROM facts)").fetchone()[0]
         if len(lengths) > 1 or alone:
             raise ValueError(f"vectors of {lengths} bytes, {alone} of them without their picture's facts")
 

@@ -20,7 +20,7 @@ TORCH_FREE = (
 RUNTIME = ("bundle", "recipes.predict", "recipes.evaluate", "cli")
 
 # where the name to import is not the name to install
-INSTALLED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "av": "av"}
+INSTALLED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "av": "av", "google": "protobuf"}
 
 
 def modules(root: Path, part: str) -> list[str]:

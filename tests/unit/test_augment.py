@@ -140,6 +140,10 @@ def test_keys_and_identity() -> None:
     turn = create_op("rotation")
     keys = {Augmentation(ops).key for ops in ((), (turn,), (turn, turn), (create_op("rotation", turn_range=(-0.1, 0.11)),))}
     assert len(keys) == 4
+    listed = create_op("rotation", turn_range=[-0.1, 0.1])
+    assert listed == turn
+    assert hash(listed) == hash(turn)
+    assert Augmentation((listed,)).key == Augmentation((turn,)).key
     assert Augmentation().is_identity
     assert Augmentation((create_op("rotation", chance=0),)).is_identity
     assert not Augmentation((turn,)).is_identity
@@ -175,6 +179,10 @@ def test_boxes_are_clipped_and_dropped_with_their_masks_and_labels() -> None:
     assert moved.masks is not None
     assert [int(mask.sum()) for mask in moved.masks] == [40, 20]
     assert moved.points.tolist() == [[25, 5], [55, 5]]  # a point that leaves keeps its place in the list
+    up = create_op("shift", x_range=(-0.5, -0.5), y_range=(-0.15, -0.15), fill="constant")
+    moved = Augmentation((up,))(Sample(picture(40, 40), targets=targets), np.random.default_rng(0)).targets
+    assert moved.boxes.tolist() == [[0, 0, 5, 3], [2, 0, 20, 3]]
+    assert moved.box_labels == ("b", "c")
 
 
 def test_masks_without_boxes_all_stay() -> None:

@@ -271,6 +271,15 @@ def test_fused_colours_agree_with_one_by_one(seed: int) -> None:
         assert np.abs(carry_out(fused, pixels).astype(int) - carry_out(steps, pixels)).max() <= 5
 
 
+def test_mixes_of_channels_keep_their_order() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (np.concatenate([rng.uniform(0, 0.33, (3, 3)), rng.uniform(0, 40, (3, 1))], axis=1) for _ in range(2))
+    pixels = rng.integers(0, 256, (20, 20, 3), np.uint8)
+    [fused] = fuse([MixChannels(first), MixChannels(second)], (20, 20))
+    expected = (pixels @ first[:, :3].T + first[:, 3]) @ second[:, :3].T + second[:, 3]
+    assert np.abs(carry_out([fused], pixels) - expected).max() <= 0.75  # OpenCV counts in whole numbers there
+
+
 def test_steps_of_every_kind_leave_their_input_alone() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     before = pixels.copy()

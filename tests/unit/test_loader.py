@@ -16,6 +16,7 @@ from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
 from fovea.loading.scan import scan
 from fovea.loading.stored import StoredPictures, with_margin
+from fovea.transforms import MIXES
 from fovea.transforms.preprocessing import square
 
 SIZE = 24
@@ -121,6 +122,31 @@ def test_floats_are_to_the_bit_those_of_the_network(pictures):
         assert torch.equal(ready, expected)
         assert ready.dtype == torch.float32
         assert ready.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("scaling", [None, Scaling.of([1, 2, 3], [0.5, 0.5, 0.5])])
+def test_mixed_batches_and_their_targets(pictures, scaling):
+    """Targets of row r are class r % 3 here; every mixed picture is the blend that its shares state."""
+    mix = MIXES["mixup"].build(alpha=1.0)
+    options = {"scaling": scaling, "mix": mix, "num_classes": 3}
+
+    def made(**more: object) -> Loader:
+        return Loader(
+            pictures, np.arange(COUNT), np.arange(COUNT) % 3, batch_size=5, size_px=SIZE, augmentation=Jumble(), shuffle=True, seed=3, **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    plain = list(made(scaling=scaling).epoch(1))
+    mixed = list(made(**options, threads=7).epoch(1))
+    for (before, classes), (after, shares) in zip(plain, mixed, strict=True):
+        assert (after.dtype, after.shape, shares.dtype, shares.shape) == (before.dtype, before.shape, np.float32, (len(before), 3))
+        np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
+        assert shares[np.arange(len(classes)), classes].min() >= 0
+        assert not np.array_equal(after, before)
+    for start in (1, 3):
+        rest = list(made(**options, threads=1).epoch(1, start))
+        for (pixels, shares), (whole_pixels, whole_shares) in zip(rest, mixed[start:], strict=True):
+            np.testing.assert_array_equal(pixels, whole_pixels)
+            np.testing.assert_array_equal(shares, whole_shares)
 
 
 @pytest.mark.parametrize("scaling", [None, Scaling.of([0, 0, 0], [1, 1, 1])])

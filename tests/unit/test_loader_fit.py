@@ -114,6 +114,27 @@ def test_auto_is_light_for_photos_and_none_for_characters_and_says_so():
     assert choose("none", augments=False) == ("none", [])
 
 
+def test_what_would_have_to_be_shipped_is_said_to_be_left_out():
+    preset, (note,) = choose("tiny_imagenet")
+    assert preset == "tiny_imagenet"
+    assert note.startswith("samplewise of the preset tiny_imagenet is left out")
+
+
+def test_shares_of_classes_can_be_learned(tmp_path):
+    """A batch whose targets are shares counts the largest as right."""
+    model, train, validation = made()
+
+    class Shares(ArrayBatches):
+        def epoch(self, epoch, start_batch=0):
+            for inputs, targets in super().epoch(epoch, start_batch):
+                yield inputs, (0.9 * np.eye(3) + 0.1 / 3)[targets].astype(np.float32)
+
+    shares = Shares(train.inputs, train.targets, train.rows, batch_size=8, shuffle=True, seed=5)
+    history = fit(model, shares, validation, schedule=SCHEDULE)
+    assert history[-2].loss < history[0].loss
+    assert 0 <= history[-2].accuracy <= 1
+
+
 def test_augmentation_that_cannot_be():
     with pytest.raises(InputError, match="--augment light cannot be used with the strategy probe") as caught:
         choose("light", strategy="probe", augments=False)

@@ -10,8 +10,8 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import DataError
 from fovea.files import hash_json
 from fovea.loading.scan import scan
-from fovea.timing import Stopwatch
 from fovea.loading.stored import Inputs
+from fovea.timing import Stopwatch
 from fovea.training.strategy import Strategy
 from fovea.types import SPLITS, Ints, Item, Split
 

@@ -18,12 +18,10 @@ from pathlib import Path
 
 from fovea.data import tfrecord
 from fovea.data.archives import TarTree
-from fovea.data.sniff import has_picture_suffix, sniff
+from fovea.data.sniff import PICTURE_SUFFIXES, has_picture_suffix, sniff
 from fovea.data.trees import FolderTree, Tree, unreadable
 from fovea.errors import DataError
-from fovea.types import Split
 
-SPLIT_NAMES: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 _TAR = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
 _RECORDS = re.compile(r"\.tfrecords?(-\d+-of-\d+)?$|-\d+-of-\d+\.tfrecords?$", re.IGNORECASE)
 
@@ -41,13 +39,16 @@ def is_shard(path: str) -> bool:
 
 def shards_in(tree: Tree) -> list[str]:
     """The shards of a folder: its TFRecords, and its tars where no pictures lie beside them."""
-    paths = [path for path in tree.paths if is_shard(path) or _TAR.search(path)]
+    paths = [path for path in tree.paths if ".t" in path.lower() and (is_shard(path) or _TAR.search(path))]  # few of many files have a ".t"
     return paths if paths and not any(has_picture_suffix(path) for path in tree.paths) else []
 
 
 def is_webdataset(tree: Tree) -> bool:
-    """Whether an archive names the class of each picture in a file beside it (KEY.jpg, KEY.cls)."""
-    return tree.is_archive and any(path.endswith(".cls") for path in tree.paths)
+    """Whether an archive tells of each picture in a file beside it: KEY.jpg with KEY.cls or KEY.json."""
+    if not tree.is_archive:
+        return False
+    told = next((path for path in tree.paths if path.endswith((".cls", ".json"))), None)
+    return told is not None and any(tree.has(told.rpartition(".")[0] + suffix) for suffix in PICTURE_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,6 @@ class Entry:
 
     name: str
     label: str | None
-    split: Split | None = None
     group: str | None = None
 
 
@@ -126,7 +126,10 @@ class TarShard(Shard):
             said = json.loads(self._tree.read(name))
         except ValueError as error:
             raise DataError(
-                f"{name!r} in {self.path!r} is no JSON", got=str(error), expected='JSON such as {"label": "cat"}', fix="write the shard again"
+                f"{name!r} in {self.path!r} is no JSON",
+                got=str(error),
+                expected='JSON such as {"label": "cat"}',
+                fix="write the shard again",
             ) from error
         return said if isinstance(said, dict) else {}
 
@@ -200,11 +203,6 @@ def open_shard(tree: FolderTree, path: str) -> Shard:
         ) from error
 
 
-def split_of(path: str) -> Split | None:
-    """The split that a shard's name or folder states, as in train-00000.tar or validation/00000.tar."""
-    return next((SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", path.lower()) if word in SPLIT_NAMES), None)
-
-
 def _picture_of(features: dict[str, tfrecord.Feature], location: str) -> bytes:
     for name in _PICTURE:
         value = features.get(name)
@@ -229,5 +227,3 @@ def _text(value: object) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and str(value) else None
-
-

@@ -10,8 +10,10 @@ move when others are added: without groups, shares need one in 49 % of data sets
 Below 200, chance is too coarse, and pictures are dealt out exactly, class by class, in an order drawn by the seed.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +36,9 @@ class _Unit(NamedTuple):
     key: str
 
 
-def assign_splits(items: Sequence[Item], content_hashes: Sequence[str], *, seed: int) -> list[Split]:
+def assign_splits(
+    items: Sequence[Item], content_hashes: Sequence[str], *, seed: int, together: Sequence[Sequence[int]] = ()
+) -> list[Split]:
     """The split of each item: 70 / 15 / 15 % train / validation / test, whatever the order of the items.
 
     Items that the data itself puts into splits stay there. Where it names train but no validation, 15/85 of train becomes
@@ -46,17 +50,12 @@ def assign_splits(items: Sequence[Item], content_hashes: Sequence[str], *, seed:
         items: Readable pictures.
         content_hashes: Of each item's file.
         seed: Deals out data of fewer than 200 pictures; larger data do not depend on it.
+        together: Places in `items` of pictures that are never divided either, for example near duplicates.
 
     Raises:
         InputError: The two lists differ in length.
     """
-    if len(items) != len(content_hashes):
-        raise InputError(
-            "every item needs its content hash",
-            got=f"{len(items)} items and {len(content_hashes)} hashes",
-            expected="as many",
-            fix="pass one hash for each item",
-        )
+    _check_hashes(items, content_hashes)
     splits: list[Split] = [item.split or "train" for item in items]
     given = {item.split for item in items} - {None}
     if given and ("validation" in given or "train" not in given):
@@ -64,7 +63,9 @@ def assign_splits(items: Sequence[Item], content_hashes: Sequence[str], *, seed:
     names = SPLITS if not given else ("train", "validation")
     shares = np.array([SHARES[name] for name in names])
     pool = [index for index, item in enumerate(items) if item.split in (None, "train")]
-    plan = _Plan(_units([items[i] for i in pool], [content_hashes[i] for i in pool]), names, shares / shares.sum())
+    place = {index: number for number, index in enumerate(pool)}
+    linked = [[place[index] for index in links if index in place] for links in together]
+    plan = _Plan(_units([items[i] for i in pool], [content_hashes[i] for i in pool], linked), names, shares / shares.sum())
     if len(pool) < SMALL:
         plan.deal(seed)
     else:
@@ -75,8 +76,96 @@ def assign_splits(items: Sequence[Item], content_hashes: Sequence[str], *, seed:
     return splits
 
 
-def _units(items: Sequence[Item], content_hashes: Sequence[str]) -> list[_Unit]:
-    """What must stay together: everything that is linked by a group or by equal content, through any number of steps."""
+def assign_folds(
+    items: Sequence[Item], content_hashes: Sequence[str], *, num_folds: int, seed: int, together: Sequence[Sequence[int]] = ()
+) -> list[int]:
+    """The fold of each item, 0 to num_folds - 1, for cross-validation: stratified by class, groups and equal files undivided.
+
+    Where no pictures belong together, the counts of each class differ by at most 1 between folds. The order of the items
+    changes nothing.
+
+    Args:
+        items: Readable pictures.
+        content_hashes: Of each item's file.
+        num_folds: How many.
+        seed: Another seed deals them out otherwise.
+        together: Places in `items` of pictures that are never divided either, for example near duplicates.
+
+    Raises:
+        InputError: There are fewer than two folds, or more folds than pictures that may be divided.
+    """
+    _check_hashes(items, content_hashes)
+    units = _units(items, content_hashes, together)
+    if not 2 <= num_folds <= len(units):
+        raise InputError(
+            f"{len(items):,} pictures cannot be dealt out to {num_folds:,} folds",
+            got=f"{num_folds:,} folds and {len(units):,} groups of pictures that belong together",
+            expected=f"2 to {len(units):,} folds" if len(units) > 1 else "at least two pictures that do not belong together",
+            fix="ask for 5 folds, or fewer where there are few pictures",
+        )
+    totals = Counter(item.label or "" for item in items)
+    in_fold: list[Counter[str]] = [Counter() for _ in range(num_folds)]
+    sizes, folds = [0] * num_folds, [0] * len(items)
+    for unit in sorted(units, key=lambda unit: (-len(unit.members), unit.labels[0][0], _position(str(seed), unit.key))):
+        # to where its classes are rarest; of several such folds to the smallest
+        side = min(range(num_folds), key=lambda s: (sum(n * in_fold[s][label] / totals[label] for label, n in unit.labels), sizes[s], s))
+        in_fold[side].update(dict(unit.labels))
+        sizes[side] += len(unit.members)
+        for member in unit.members:
+            folds[member] = side
+    return folds
+
+
+def group_by_path(items: Sequence[Item], pattern: str) -> list[Item]:
+    r"""The items, each with the group that a regular expression finds in its path; where it finds none, with no group.
+
+    A group is a patient, a camera, a burst: pictures that look alike for another reason than their class, and that must not
+    stand on both sides of a split. Groups that the data itself names are replaced.
+
+    Args:
+        items: Pictures.
+        pattern: Its first capturing group is the name of the group: r"patient(\d+)".
+
+    Raises:
+        InputError: It is no regular expression, has no capturing group, or fits no path.
+    """
+    fix = r"put parentheses around what names the group, as in --split-by 'patient(\d+)'"
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise InputError(
+            f"--split-by {pattern!r} is no regular expression: {error}", got=str(error), expected="a regular expression", fix=fix
+        ) from error
+    if found.groups < 1:
+        raise InputError(
+            f"--split-by {pattern!r} does not say which part of a path names the group",
+            got="no capturing group",
+            expected="one pair of parentheses at least",
+            fix=fix,
+        )
+    groups = [match[1] or None if (match := found.search(item.path)) else None for item in items]
+    if items and not any(groups):
+        raise InputError(
+            f"--split-by {pattern!r} fits none of the {len(items):,} paths",
+            got=f"paths such as {items[0].path!r}",
+            expected="a group in some of them",
+            fix="correct the expression: it is searched for anywhere in the path, and upper and lower case differ",
+        )
+    return [replace(item, group=group) for item, group in zip(items, groups, strict=True)]
+
+
+def _check_hashes(items: Sequence[Item], content_hashes: Sequence[str]) -> None:
+    if len(items) != len(content_hashes):
+        raise InputError(
+            "every item needs its content hash",
+            got=f"{len(items)} items and {len(content_hashes)} hashes",
+            expected="as many",
+            fix="pass one hash for each item",
+        )
+
+
+def _units(items: Sequence[Item], content_hashes: Sequence[str], together: Sequence[Sequence[int]] = ()) -> list[_Unit]:
+    """What must stay together: everything that is linked by a group, by equal content or by `together`, through any number of steps."""
     parent = list(range(len(items)))
     first: dict[tuple[str, str], int] = {}
 
@@ -89,14 +178,17 @@ def _units(items: Sequence[Item], content_hashes: Sequence[str]) -> list[_Unit]:
         for key in (("content", content), *((("group", item.group),) if item.group is not None else ())):
             if (other := first.setdefault(key, index)) != index:
                 parent[root(index)] = root(other)
-    together: dict[int, list[int]] = {}
+    for links in together:
+        for index in links[1:]:
+            parent[root(index)] = root(links[0])
+    families: dict[int, list[int]] = {}
     for index in range(len(items)):
-        together.setdefault(root(index), []).append(index)
+        families.setdefault(root(index), []).append(index)
     units = []
-    for members in together.values():
+    for members in families.values():
         counts = Counter(items[i].label or "" for i in members)
         groups = [group for i in members if (group := items[i].group) is not None]
-        key = "group " + min(groups) if groups else "content " + content_hashes[members[0]]
+        key = "group " + min(groups) if groups else "content " + min(content_hashes[i] for i in members)
         units.append(_Unit(members, tuple(sorted(counts.items())), key))
     return sorted(units, key=lambda unit: unit.key)
 

@@ -147,7 +147,7 @@ def _example_class() -> Any:
     def message(name: str, fields: Sequence[tuple[str, int, int, str]], *, within: Any = None) -> Any:
         made = (file.message_type if within is None else within.nested_type).add(name=name)
         for number, (field, kind, label, type_name) in enumerate(fields, 1):
-            made.field.add(name=field, number=number, type=kind, label=label, type_name=type_name)
+            made.field.add(name=field, number=number, type=kind, label=label, type_name=type_name or None)
         return made
 
     one, many, inner = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED, kinds.TYPE_MESSAGE

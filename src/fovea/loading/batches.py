@@ -45,8 +45,11 @@ class Batches(ABC):
             yield order[batch * self.batch_size : count if batch == len(self) - 1 else (batch + 1) * self.batch_size]
 
     @abstractmethod
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:
-        """The batches of one epoch, inputs (B, ...) and targets (B,), from `start_batch` on: the same rest as without it."""
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
+        """The batches of one epoch, inputs (B, ...) and targets (B,), from `start_batch` on: the same rest as without it.
+
+        Targets that were mixed are shares of the classes, float32 (B, K).
+        """
 
 
 class ArrayBatches(Batches):

@@ -11,12 +11,12 @@ import numpy as np
 from fovea.errors import InputError
 from fovea.loading.batches import Arrays, Batches
 from fovea.loading.parallel import map_ordered, num_threads
-from fovea.types import Ints
+from fovea.types import Floats, Ints
 
 if TYPE_CHECKING:
     from fovea.loading.scaling import Scaling
     from fovea.loading.stored import StoredPictures
-    from fovea.transforms import Augmentation
+    from fovea.transforms import Augmentation, Mix
 
 _TURN = 8  # pictures a turn of a thread: the threads share a batch, so that the first one comes soon and few are in memory
 
@@ -45,6 +45,8 @@ class Loader(Batches):
         batch_size: Pictures in a batch.
         size_px: Side of what the model receives.
         augmentation: Drawn anew for each picture in each epoch; None gives the pictures as they are.
+        mix: Blends the pictures of a batch with one another, and their targets, which are then shares of the classes.
+        num_classes: Needed where they are mixed.
         scaling: Gives float32, normalised for the network; without it the network does that itself.
         shuffle: Whether each epoch has an order of its own.
         seed: Of the order and of the augmentation.
@@ -64,6 +66,8 @@ class Loader(Batches):
         batch_size: int,
         size_px: int,
         augmentation: Augmentation | None = None,
+        mix: Mix | None = None,
+        num_classes: int = 0,
         scaling: Scaling | None = None,
         shuffle: bool,
         seed: int,
@@ -72,7 +76,7 @@ class Loader(Batches):
     ) -> None:
         super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed)
         self.pictures, self.size_px, self.threads, self.prefetch = pictures, size_px, threads or num_threads(), prefetch
-        self.scaling = scaling
+        self.scaling, self.mix, self.num_classes = scaling, mix, num_classes
         self.augmentation = None if augmentation is None or augmentation.is_identity else augmentation
         if self.augmentation is None and pictures.size_px != size_px:
             raise InputError(
@@ -82,7 +86,7 @@ class Loader(Batches):
                 fix="pass the pictures of the model's own preprocessing",
             )
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
         rows = self.scaling.rows(self.size_px) if self.scaling else None
 
         def fill(turn: _Turn) -> _Turn:
@@ -99,10 +103,18 @@ class Loader(Batches):
 
         turns_ahead = self.prefetch * -(-self.batch_size // _TURN)
         ahead = max(2, -(-turns_ahead // self.threads))
+        number = start_batch
         for turn in map_ordered(fill, self._turns(epoch, start_batch), threads=self.threads, ahead=ahead):
             if turn.is_last:
-                yield turn.batch, self.targets[self.rows[turn.places]]
+                targets = self.targets[self.rows[turn.places]]
+                yield (turn.batch, targets) if self.mix is None else self._mixed(self.mix, turn.batch, targets, [epoch, number])
+                number += 1
         self.pictures.flush()
+
+    def _mixed(self, mix: Mix, batch: Arrays, targets: Ints, where: list[int]) -> tuple[Arrays, Floats]:
+        rng = np.random.default_rng([self.seed, where[0], self.num_examples + where[1]])  # behind those of the pictures
+        shares = np.eye(self.num_classes, dtype=np.float32)[targets]
+        return mix(batch, shares, rng)  # type: ignore[type-var]  # either kind of batch, but no mixture of the two
 
     def _turns(self, epoch: int, start_batch: int) -> Iterator[_Turn]:
         for places in self.places(epoch, start_batch):

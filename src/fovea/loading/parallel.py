@@ -1,4 +1,4 @@
-"""An ordered, bounded, parallel map over threads: the one place where Fovea starts any."""
+"""An ordered, bounded, parallel map over threads."""
 
 import os
 from collections import deque

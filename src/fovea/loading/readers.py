@@ -1,5 +1,6 @@
 """One picture's bytes, when they are wanted, under a name for messages: from a file, or from a source."""
 
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ class FileReader(Reader):
 
     def read(self) -> bytes:
         try:
+            if not stat.S_ISREG(self._file.stat().st_mode):  # reading a pipe would wait for ever
+                raise OSError("it is not an ordinary file")
             return self._file.read_bytes()
         except (OSError, ValueError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()

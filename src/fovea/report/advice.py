@@ -82,7 +82,8 @@ def _unreadable(data: ReportData) -> Iterator[Advice]:
         n = len(unreadable)
         yield Advice(
             f"{count(n, 'file')} could not be read and {'was' if n == 1 else 'were'} left out.",
-            "It is named below with what is wrong. Replace or delete it." if n == 1
+            "It is named below with what is wrong. Replace or delete it."
+            if n == 1
             else "Each is named below with what is wrong. Replace or delete them.",
             see="findings",
         )
@@ -142,11 +143,7 @@ def _nothing_learned(data: ReportData, result: Measured) -> Iterator[Advice]:
 
 
 def _confused(data: ReportData, result: Measured) -> Iterator[Advice]:
-    pairs = [
-        pair
-        for pair in confused_pairs(result, most=5)
-        if pair.n >= 3 and (pair.n >= 0.05 * pair.of or pair.n >= 0.2 * (result.n - result.right))
-    ]
+    pairs = [pair for pair in confused_pairs(result, most=5) if pair.n >= 3 and pair.n >= 0.05 * pair.of]
     if len(result.class_names) > 2 and pairs and not result.no_better_than_guessing:
         worst = pairs[0]
         yield Advice(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from fovea.report.data import Json, ReportData
 from fovea.report.measured import Measured, split_sizes
-from fovea.report.words import between, count, percent, quoted, share
+from fovea.report.words import between, count, listed, percent, quoted, share
 
 Tone = Literal["plain", "caution", "bad"]
 
@@ -70,14 +70,21 @@ def too_close(best: Json, second: Json) -> bool:
 
 
 def _compared(data: ReportData, ranked: list[Json], result: Measured | None) -> Answer:
-    best, others = ranked[0], ranked[1:]
-    on = f" of {count(int(best['n']), f'test {data.noun}')}" if best.get("n") else f" of the {data.noun}s"
-    sentence = f"{quoted(str(best['name']))} did best: it was right on {percent(best['accuracy'])}{on}"
-    sentence += ", against " + " and ".join(f"{share(row['accuracy'])} for {quoted(str(row['name']))}" for row in others[:3]) + "."
-    if result is not None and result.accuracy != best["accuracy"]:
+    best = [row for row in ranked if row["accuracy"] == ranked[0]["accuracy"]]
+    others = ranked[len(best) :]
+    on = f" of {count(int(best[0]['n']), f'test {data.noun}')}" if best[0].get("n") else f" of the {data.noun}s"
+    who = listed([str(row["name"]) for row in best])
+    sentence = f"{who} did best: {'it was' if len(best) == 1 else 'each was'} right on {percent(best[0]['accuracy'])}{on}"
+    if others:
+        sentence += ", against " + " and ".join(f"{share(row['accuracy'])} for {quoted(str(row['name']))}" for row in others[:3])
+    sentence += "."
+    if result is not None and result.accuracy != best[0]["accuracy"]:
         sentence += f" The one that was kept was right on {percent(result.accuracy)}."
-    if too_close(best, others[0]):
-        return Answer(sentence, "The first two are so close that their order may be luck.", "caution")
+    close = [row for row in ranked if too_close(best[0], row)]
+    if len(close) == len(ranked):
+        return Answer(sentence, "They are so close that their order may be luck.", "caution")
+    if len(close) > 1:
+        return Answer(sentence, f"The first {len(close)} are so close that their order may be luck.", "caution")
     return Answer(sentence)
 
 

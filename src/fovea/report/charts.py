@@ -20,11 +20,12 @@ _SPLITS = (("train", "training"), ("validation", "validation"))
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart with its caption and the lines to name in a legend (none where one line needs no name)."""
+    """A drawn chart, the heading over it, a remark under it, and the lines to name in a legend (none where one needs no name)."""
 
     svg: Markup
-    caption: str
+    heading: str
     legend: tuple[Series, ...] = ()
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ def history_charts(data: ReportData, seen: Learning | None) -> list[Chart]:
             title=f"{name} over the epochs",
             description=" ".join(_told(line.name, list(line.points), name.lower(), in_percent) for line in lines),
             x_label="epoch",
-            y_label=f"{name.lower()} ({'%, ' if in_percent else ''}{better})",
+            y_label=f"{name.lower()} (%)" if in_percent else name.lower(),
             in_percent=in_percent,
             mark=(best, f"kept: epoch {best:.0f}") if best is not None else None,
         )
         if svg:
-            charts.append(Chart(svg, f"{name} of each epoch: {better}.", lines))
+            charts.append(Chart(svg, f"{name}: {better}", lines))
     return charts
 
 
@@ -87,12 +88,16 @@ def search_chart(data: ReportData) -> tuple[Chart, float] | None:
         title="Loss of each regularisation that was tried",
         description=f"{len(tried)} values were tried; the lowest mean loss is {figure(best)}. {figure(chosen)} was taken.",
         x_label="strength C: small holds back, large lets go" if tried[0][0] > 0 else "regularisation",
-        y_label="cross-validated log-likelihood loss (lower is better)",
+        y_label="loss",
         in_percent=False,
         log_x=tried[0][0] > 0,
         mark=(chosen, f"taken: {figure(chosen)}"),
     )
-    return (Chart(svg, "The band is the spread between the folds."), chosen) if svg else None
+    return (
+        (Chart(svg, "Loss of each value tried: lower is better", remark="The band is the spread between the parts."), chosen)
+        if svg
+        else None
+    )
 
 
 def comparison_charts(data: ReportData) -> list[Chart]:
@@ -111,11 +116,11 @@ def comparison_charts(data: ReportData) -> list[Chart]:
                 title=f"{words.capitalize()} {name.lower()} of each training, over the epochs",
                 description=" ".join(_told(short(line.name), list(line.points), name.lower(), in_percent) for line in lines),
                 x_label="epoch",
-                y_label=f"{words} {name.lower()} ({'%, ' if in_percent else ''}{better})",
+                y_label=f"{name.lower()} (%)" if in_percent else name.lower(),
                 in_percent=in_percent,
             )
             if svg:
-                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()} of each epoch: {better}.", lines))
+                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()}: {better}", lines))
                 break
     return charts
 
@@ -129,7 +134,9 @@ def sure_chart(bins: Sequence[Bin], *, noun: str) -> Chart | None:
     svg = reliability_chart(bins, key="reliability", title="How sure it said it was, and how often it was right", description=told + ".")
     return Chart(
         svg,
-        f"Each bar: the {noun}s for which it was about that sure; above it, how many. On the diagonal, it means what it says. Pale bars stand on fewer than 10.",
+        "Does it mean what it says?",
+        remark=f"Each bar stands for the {noun}s of which it was about that sure; above it, how many they are. "
+        "Bars that end on the dashed line mean what they say. Pale ones stand on fewer than 10.",
     )
 
 

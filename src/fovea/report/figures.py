@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from fovea.report.honesty import Bin
-from fovea.report.words import clean, figure, percent, share
+from fovea.report.words import clean, figure
 
-_WIDTH, _HEIGHT = 440, 290
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 30, 46
+_WIDTH, _HEIGHT = 380, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 34, 46
 _MOST_POINTS = 300  # per line: more than the pixels can show, and the page must stay small
 _DOTS_UP_TO = 15  # points of a line that are few enough to mark each
 
@@ -116,7 +116,8 @@ def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description:
     """
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     frame = _Frame((0.0, 1.0), (0.0, 1.0))
-    parts = [_axes(frame, ticks, ticks, "how sure it said it was (%)", "how often it was right (%)", share, share)]
+    parts = [_axes(frame, ticks, ticks, "how sure it said it was (%)", "how often it was right (%)", _percent_tick, _percent_tick)]
+    counts = []
     for b in bins:
         if b.accuracy is None:
             continue
@@ -125,11 +126,9 @@ def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description:
         parts.append(
             f'<rect class="bar{pale}" x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1):.1f}" height="{frame.y(0) - top:.1f}"/>'
         )
-        parts.append(
-            f'<text class="small" x="{(left + right) / 2:.1f}" y="{max(top - 4, _TOP - 4):.1f}" text-anchor="middle">{b.n:,}</text>'
-        )
+        counts.append(f'<text class="count" x="{(left + right) / 2:.1f}" y="{top - 4:.1f}" text-anchor="middle">{_brief(b.n)}</text>')
     parts.append(f'<path class="ideal" d="M{frame.x(0):.1f} {frame.y(0):.1f}L{frame.x(1):.1f} {frame.y(1):.1f}"/>')
-    return _svg(key, title, description, parts)
+    return _svg(key, title, description, parts + counts)
 
 
 def _svg(key: str, title: str, description: str, parts: Sequence[str]) -> Markup:
@@ -172,7 +171,7 @@ def _mark(frame: _Frame, value: float, label: str) -> str:
     right_half = x > (_LEFT + _WIDTH - _RIGHT) / 2
     side = f'x="{x - 5:.1f}" text-anchor="end"' if right_half else f'x="{x + 5:.1f}"'
     return (
-        f'<path class="mark" d="M{x:.1f} {_TOP - 8}V{_HEIGHT - _BOTTOM}"/><text class="small" {side} y="{_TOP - 2}">{_text(label)}</text>'
+        f'<path class="mark" d="M{x:.1f} {_TOP - 8}V{_HEIGHT - _BOTTOM}"/><text class="count" {side} y="{_TOP - 4}">{_text(label)}</text>'
     )
 
 
@@ -231,7 +230,13 @@ def _widened(lo: float, hi: float, log: bool) -> tuple[float, float]:
 
 
 def _percent_tick(value: float) -> str:
-    return percent(round(value, 6))
+    """A fraction as a bare percent: 75, 97.5; the axis names the unit."""
+    return f"{round(100 * value, 3):g}"
+
+
+def _brief(n: int) -> str:
+    """A count that fits over a narrow bar: 830, 12k."""
+    return str(n) if n < 10_000 else f"{n / 1000:.0f}k"
 
 
 def _text(text: str) -> str:

@@ -30,11 +30,15 @@ class Finding:
 
 
 _KINDS = (
-    ("leaks", "{n} in training and in another split", "The copy in training was left out, so that the model is not measured on what it has seen."),
+    (
+        "leaks",
+        "{n} in training and in another split",
+        "The copy in training was left out, so that the model is not measured on what it has seen.",
+    ),
     ("conflicts", "{n} with two different labels", "The same bytes stand in two classes. One of the labels is wrong."),
     ("unreadable", "{n} that could not be read", "They were left out of everything that follows, never replaced."),
     ("duplicates", "{n} there more than once", "Exact copies, byte for byte. They teach nothing new and count twice."),
-    ("ignored", "{n} that are not {noun}s", "Their names do not end as those of {noun}s do. They were left alone."),
+    ("ignored", "{n} of other kinds", "Their names do not end as those of {noun}s do. They were left alone."),
 )
 
 
@@ -68,7 +72,9 @@ def _fault(entry: object) -> Fault:
         if "other" in entry:  # a leak: the training file, its copy, and where that stands
             return Fault(_joined([_with_note(entry.get("path"), "train"), _with_note(entry["other"], entry.get("split"))]))
         note = entry.get("label") or entry.get("split")
-        return Fault(_with_note(entry.get("path", ""), note), str(entry.get("problem", "")), str(entry.get("fix", "")))
+        path = entry.get("path", "")
+        problem = str(entry.get("problem", "")).removeprefix(f"{path!r} ")  # messages name the file, and so does the list
+        return Fault(_with_note(path, note), problem, str(entry.get("fix", "")))
     if isinstance(entry, Sequence) and not isinstance(entry, str):
         return Fault(_joined([_fault(part).where for part in entry]))
     return Fault(short(str(entry), _PATH))

@@ -27,7 +27,7 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 # What one page shows at most, so that it stays readable and small whatever the data.
 _MATRIX_CLASSES = 20  # a wider matrix is no longer read; the pairs most confused are
-_TABLE_CLASSES = 24
+_TABLE_CLASSES, _WEAKEST = 24, 12  # all of up to 24 classes; of more, the 12 that matter
 _EXAMPLE_CLASSES, _EXAMPLES_EACH = 12, 4
 _MISTAKES = 24
 _LIST = 60  # notes, settings, compared trainings, packages
@@ -115,7 +115,7 @@ def render(data: ReportData) -> str:
         findings=findings(data.audit, noun=data.noun),
         audited=bool(data.audit),
         matrix=_matrix(result),
-        pairs=confused_pairs(result, most=10 if _fits(result) else 25) if result else [],
+        pairs=confused_pairs(result, most=8 if _fits(result) else 20) if result else [],
         class_results=_worst_first(class_results(result)) if result else [],
         mistakes=[Picture(embed(m.pixels), m.path, m.true, m.predicted, m.probability) for m in data.mistakes[:_MISTAKES]],
         bins=[b for b in bins if b.n],
@@ -149,7 +149,7 @@ def _environment() -> Environment:
         short=words.short,
         quoted=words.quoted,
         code_spans=words.code_spans,
-        command=lambda text: words.clean(text, keep="\n"),
+        command=words.command,
         counted=words.count,
         percent=words.percent,
         share=words.share,
@@ -184,7 +184,7 @@ def _worst_first(results: Sequence[ClassResult]) -> list[ClassResult]:
     if len(results) <= _TABLE_CLASSES:
         return list(results)
     known = [r for r in results if r.recall is not None]
-    return sorted(known, key=lambda r: (r.recall or 0.0, -r.n))[:_TABLE_CLASSES]
+    return sorted(known, key=lambda r: (r.recall or 0.0, -r.n))[:_WEAKEST]
 
 
 def _class_counts(data: ReportData, splits: Sequence[str]) -> list[ClassCount]:
@@ -194,7 +194,7 @@ def _class_counts(data: ReportData, splits: Sequence[str]) -> list[ClassCount]:
     names = list(totals)
     if len(names) > _TABLE_CLASSES:
         by_size = sorted(names, key=lambda name: totals[name])
-        names = by_size[: _TABLE_CLASSES // 2] + by_size[-_TABLE_CLASSES // 2 :]
+        names = by_size[: _WEAKEST // 2] + by_size[-_WEAKEST // 2 :]
     return [
         ClassCount(name, tuple(data.class_counts[split].get(name, 0) for split in splits), totals[name], totals[name] / largest)
         for name in names

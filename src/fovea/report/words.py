@@ -52,6 +52,12 @@ def code_spans(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(clean(text)))))
 
 
+def command(text: str) -> Markup:
+    """A command line that a narrow page breaks between its words, not at their hyphens."""
+    parts = re.split(r"([ \n]+)", clean(text, keep="\n"))
+    return Markup("").join(part if part.isspace() else Markup("<span>{}</span>").format(part) for part in parts if part)
+
+
 def listed(names: list[str], *, most: int = 3) -> str:
     """“a”, “b” and 4 more."""
     shown = [quoted(name) for name in names[:most]]

@@ -53,11 +53,15 @@ def choose_augment(asked: str, *, strategy: str, augments: bool, size_px: int, n
             return "none"
         notes.append(f"augmentation {DEFAULT}: each epoch sees the training pictures flipped, turned and zoomed anew; --augment chooses")
         return DEFAULT
-    if augmentation_of(asked) is not None and not augments:
+    augmentation = augmentation_of(asked)
+    if augmentation is not None and not augments:
         raise InputError(
             f"--augment {asked} cannot be used with the strategy {strategy}, which looks at each picture once",
             got=f"--augment {asked}",
             expected="a strategy that sees the pictures anew in each epoch, or no --augment",
             fix="add --strategy scratch, or leave --augment out",
         )
+    if augmentation is not None and augmentation.float_ops:
+        left_out = ", ".join(op.name for op in augmentation.float_ops)
+        notes.append(f"{left_out} of the preset {asked} is left out: it would have to be part of the model that is shipped")
     return asked

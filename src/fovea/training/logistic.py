@@ -106,6 +106,48 @@ def _compare(inputs: Floats, targets: Ints, seed: int) -> list[tuple[float, floa
     return search
 
 
+def out_of_fold(inputs: Floats, targets: Ints, folds: Ints, *, num_classes: int) -> tuple[Floats, float]:
+    """What a fit that saw nothing of a row's fold says of the row: probabilities (N, K), and the regularisation that was taken.
+
+    It is the strongest whose loss is within one standard error of the lowest (Breiman et al., "Classification and Regression
+    Trees", 1984, section 3.4.3): a fit that follows single rows would also follow those whose labels are wrong.
+
+    Args:
+        inputs: (N, D) embeddings.
+        targets: (N,) classes; what a class's only fold holds is given no probability of that class.
+        folds: (N,) the number of each row's fold.
+        num_classes: K.
+    """
+    held_out = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+    present = [np.unique(targets[folds != fold]) for fold in np.unique(folds)]
+    paths = [_Path(inputs[folds != fold], np.searchsorted(present[i], targets[folds != fold])) for i, fold in enumerate(np.unique(folds))]
+
+    def answers(i: int, strength: float) -> Floats:
+        found = np.zeros((len(held_out[i]), num_classes), np.float32)
+        if len(present[i]) > 1:
+            weight, bias = paths[i].fit(strength)
+            found[:, present[i]] = _softmax(inputs[held_out[i]] @ weight.T + bias)
+        else:
+            found[:, present[i]] = 1
+        return found
+
+    tried: list[tuple[float, float, list[Floats]]] = []  # mean loss, its standard error, the answers
+    with Progress("asking whether labels fit", total=len(_STRENGTHS)) as bar, threadpool_limits(1, user_api="blas"):
+        for strength in _STRENGTHS:
+            found = list(map_ordered(lambda i, strength=strength: answers(i, strength), range(len(held_out))))  # type: ignore[misc]
+            losses = [negative_log_likelihood(part, targets[rows]) for part, rows in zip(found, held_out, strict=True)]
+            tried.append((float(np.mean(losses)), float(np.std(losses) / np.sqrt(len(losses))), found))
+            bar.advance(1)
+            if len(tried) > 1 and tried[-1][0] > tried[-2][0]:
+                break
+    lowest, error, _ = min(tried, key=lambda row: row[0])
+    chosen = next(i for i, row in enumerate(tried) if row[0] <= lowest + error)
+    probabilities = np.zeros((len(targets), num_classes), np.float32)
+    for rows, part in zip(held_out, tried[chosen][2], strict=True):
+        probabilities[rows] = part
+    return probabilities, _STRENGTHS[chosen]
+
+
 def _softmax(logits: Floats) -> Floats:
     exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponent / exponent.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]

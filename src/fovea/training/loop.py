@@ -152,7 +152,8 @@ def _train_epoch(
             optimizer.step()
             so_far.batch += 1
             so_far.loss_sum += loss.item() * len(targets)
-            so_far.num_right += int((logits.argmax(1) == targets).sum())
+            hard = targets if targets.ndim == 1 else targets.argmax(1)  # mixed pictures have a share of several classes
+            so_far.num_right += int((logits.argmax(1) == hard).sum())
             so_far.seconds = time.perf_counter() - started
             if time.perf_counter() - saved >= _SAVE_S and so_far.batch < len(train):
                 so_far.random = torch.get_rng_state()

@@ -69,7 +69,7 @@ def fuse(steps: Sequence[Step], size_px: SizePx, result_px: SizePx | None = None
 
 def carry_out(steps: Sequence[Step], pixels: Pixels) -> Pixels:
     """Does the steps, one after the other, to uint8 (H, W, 3); the input is left as it was, and the result is never the input."""
-    own = False
+    own, pixels = False, np.ascontiguousarray(pixels)
     for step in steps:
         if isinstance(step, Warp):
             pixels, own = warp_pixels(pixels, step), True

@@ -94,6 +94,9 @@ class Op(ABC):
     chance: float = limited(1.0, low=0, high=1)
 
     def __post_init__(self) -> None:
+        for entry in fields(self):
+            if isinstance(value := getattr(self, entry.name), list):  # as JSON and YAML give ranges
+                object.__setattr__(self, entry.name, tuple(value))
         check_settings(self, name=self.name)
 
     @property

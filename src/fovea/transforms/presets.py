@@ -74,7 +74,8 @@ def _strong() -> list[Op]:
 def _tiny_imagenet() -> list[Op]:
     """The texts' Tiny-ImageNet recipe, in the order in which Keras's ImageDataGenerator applies it.
 
-    The last operation gives floats, and belongs to validation and test too: see `Augmentation.floats`.
+    The last operation, the centring, gives floats and belongs to every split alike: whoever trains applies `Augmentation.floats`
+    to batches of training, validation and test, and the same in production.
     """
     return [
         create_op("rotation", turn_range=(-30 / 360, 30 / 360)),

@@ -1,12 +1,15 @@
 """A folder, or a pattern, of shards: WebDataset tars or TFRecords of tf.train.Example; or one tar that names its classes so."""
 
+import os
+import re
 from collections.abc import Sequence
 
-from fovea.data.shards import Shard, TarShard, is_webdataset, open_shard, shards_in, split_of
+from fovea.data.shards import Shard, TarShard, is_webdataset, open_shard, shards_in
 from fovea.data.source import SOURCES, Source, SourceInfo
+from fovea.data.sources.split_folders import SPLIT_NAMES
 from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError, UnreadableImage
-from fovea.types import Item
+from fovea.types import Item, Split
 
 
 class ShardSource(Source):
@@ -20,7 +23,7 @@ class ShardSource(Source):
     def __init__(self, tree: Tree, shards: Sequence[Shard], *, ignored: Sequence[str] = ()) -> None:
         self._shards = {shard.path: shard for shard in shards}
         labels: dict[str, str] = {}  # one string for each class, not one for each picture
-        items, splits = [], {shard.path: split_of(shard.path) for shard in shards}
+        items, splits = [], {shard.path: _split_of(shard.path) for shard in shards}
         decided = set(splits.values()) - {None, "train"}  # where there is only train, it is all the data, and Fovea splits it
         try:
             for shard in shards:
@@ -48,7 +51,10 @@ class ShardSource(Source):
                 return item.path[:end]
             end = item.path.find("/", end + 1)
         raise UnreadableImage(
-            f"{item.path!r} does not exist", got="no such shard", expected=f"one of {len(self._shards)} shards", fix="take an item of `items`"
+            f"{item.path!r} does not exist",
+            got="no such shard",
+            expected=f"one of {len(self._shards)} shards",
+            fix="take an item of `items`",
         )
 
     def read(self, item: Item) -> bytes:
@@ -72,7 +78,7 @@ def shards(tree: Tree) -> Source:
         DataError: A shard is broken, or a picture in it has no class.
     """
     if not isinstance(tree, FolderTree):
-        return ShardSource(tree, [TarShard("", tree)])
+        return ShardSource(tree, [TarShard(os.path.basename(tree.location), tree)])
     found = shards_in(tree)
     opened: list[Shard] = []
     try:
@@ -82,6 +88,11 @@ def shards(tree: Tree) -> Source:
             shard.close()
         raise
     return ShardSource(tree, opened, ignored=sorted(set(tree.paths) - set(found)))
+
+
+def _split_of(path: str) -> Split | None:
+    """The split that a shard's name or folder states, as in train-00000.tar or validation/00000.tar."""
+    return next((SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", path.lower()) if word in SPLIT_NAMES), None)
 
 
 def _no_class(shard: str, name: str) -> DataError:

@@ -40,6 +40,7 @@ class Scratch(Strategy):
         if not isinstance(inputs, StoredPictures):
             raise TypeError("scratch learns from the pictures that its own `look` has kept")
         settings, network, size_px = self.plan.settings, self.plan.network, self.plan.preprocessing.size_px
+        network.to(pick_device(settings.device))
         augmentation = augmentation_of(self.plan.augment)
         # What is measured is always the pictures as the finished model will see them: only training is augmented.
         larger = inputs if augmentation is None else inputs.resized(with_margin(self.plan.preprocessing))
@@ -48,7 +49,6 @@ class Scratch(Strategy):
             augmentation=augmentation, scaling=self._scaling(), shuffle=True, seed=settings.seed,
         )  # fmt: skip
         schedule = Schedule(settings.epochs or _EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
-        network.to(pick_device(settings.device))
         try:
             with inputs.store:
                 history = fit(
@@ -74,8 +74,11 @@ class Scratch(Strategy):
             scaling=self._scaling(), shuffle=False, seed=self.plan.settings.seed,
         )  # fmt: skip
 
-    def _scaling(self) -> Scaling:
+    def _scaling(self) -> Scaling | None:
+        """Floats for a network on the processor; bytes for another device, which takes them four times as fast and scales them itself."""
         body = self.plan.network.body
+        if body.shift.device.type != "cpu":
+            return None
         return Scaling.of(body.shift.flatten().tolist(), body.scale.flatten().tolist())  # type: ignore[operator]
 
 
