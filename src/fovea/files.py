@@ -51,7 +51,7 @@ def write_json(path: str | Path, value: object) -> Path:
 def json_text(value: object, *, indent: int | None = None) -> str:
     """JSON in UTF-8 without NaN. Bytes of a file name that are not UTF-8 are spelt as `printable` spells them."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-    return re.sub("[\udc80-\udcff]+", lambda match: json.dumps(printable(match[0]))[1:-1], text)
+    return re.sub("[\ud800-\udfff]+", lambda match: json.dumps(printable(match[0]))[1:-1], text)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
@@ -74,7 +74,10 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[o
 
 def printable(text: str) -> str:
     """`text` with bytes that are not UTF-8 (kept by Python as lone surrogates) spelt as \\xNN, so that it can be written."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte, as JSON can spell it
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def hash_bytes(*parts: bytes | str) -> str:

@@ -1,114 +1,100 @@
-"""The audit: files that cannot be read, equal files, equal files under two labels, and equal files on both sides of a split."""
+"""The audit: everything that was found wrong or doubtful in the data, kind by kind."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
-from fovea.errors import UnreadableImage
-from fovea.types import SPLITS, Item, PictureFacts, Split
+from fovea.audit.finding import FINDINGS, Finder, Finding, Seen
+from fovea.types import SPLITS, Item, Split
 
 _MOST_IGNORED = 1_000  # names of files that are no pictures; beyond it they are counted
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A picture that is left out, and how to mend it."""
-
-    path: str
-    problem: str
-    fix: str
-
-
-@dataclass(frozen=True)
 class Audit:
-    """What was found. Every list is in the order of the data.
+    """What was found. The faults of each kind are in the order of the data, or the gravest first.
 
     Args:
         num_items: Pictures that the data names.
-        unreadable: Left out of everything.
-        duplicates: Paths of byte-equal files, a list for each content.
-        conflicts: Those among them that carry more than one label.
-        leaks: Training pictures that stand in validation or test too: (training path, other path, other split).
-        ignored: Files that are no pictures by their name.
-        class_counts: Readable pictures by split and class.
+        findings: By kind, the gravest kind first; also those that found nothing.
+        class_counts: Readable pictures by split ("all" where there are none) and class.
         formats: Readable pictures by file format and kind of colour.
         sides_px: Smallest and largest width and height, [[min, max], [min, max]], or None where nothing was read.
+        notes: What was not looked for, and why.
     """
 
     num_items: int
-    unreadable: tuple[Problem, ...]
-    duplicates: tuple[tuple[str, ...], ...]
-    conflicts: tuple[tuple[tuple[str, str | None], ...], ...]
-    leaks: tuple[tuple[str, str, str], ...]
-    ignored: tuple[str, ...]
-    num_ignored: int
+    findings: dict[str, Finding]
     class_counts: dict[str, dict[str, int]]
     formats: dict[str, int]
     sides_px: list[list[int]] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_unreadable(self) -> int:
+        return len(self.findings["unreadable"].faults)
+
+    @cached_property
+    def removed(self) -> dict[int, str]:
+        """The rows that a cleaned copy leaves out, each with the kind of its gravest fault."""
+        found: dict[int, str] = {}
+        for kind, finding in self.findings.items():
+            for fault in finding.faults:
+                for row in fault.remove:
+                    found.setdefault(row, kind)
+        return found
 
     def to_json(self) -> dict[str, Any]:
+        """The content of audit.json: for each kind its faults, and `findings`, which says what the kinds mean."""
+        kinds = {kind: [fault.json for fault in finding.faults] for kind, finding in self.findings.items()}
+        told = [
+            {
+                "kind": kind,
+                "level": finding.info.level,
+                "num": len(finding.faults),
+                "headline": finding.headline,
+                "meaning": finding.info.meaning,
+                "fix": finding.info.fix,
+            }
+            for kind, finding in self.findings.items()
+            if finding.faults
+        ]
         return {
             "num_items": self.num_items,
-            "num_readable": self.num_items - len(self.unreadable),
-            "unreadable": [{"path": p.path, "problem": p.problem, "fix": p.fix} for p in self.unreadable],
-            "duplicates": [list(paths) for paths in self.duplicates],
-            "conflicts": [[{"path": path, "label": label} for path, label in equal] for equal in self.conflicts],
-            "leaks": [{"path": path, "other": other, "split": split} for path, other, split in self.leaks],
-            "ignored": list(self.ignored),
-            "num_ignored": self.num_ignored,
+            "num_readable": self.num_items - self.num_unreadable,
+            **kinds,
+            "ignored": kinds["ignored"][:_MOST_IGNORED],
+            "num_ignored": len(kinds["ignored"]),
             "class_counts": self.class_counts,
             "formats": self.formats,
             "sides_px": self.sides_px,
+            "findings": told,
+            "notes": list(self.notes),
         }
 
 
-def examine(
-    items: Sequence[Item],
-    hashes: Sequence[str],
-    problems: Mapping[int, UnreadableImage],
-    facts: Mapping[str, PictureFacts],
-    *,
-    ignored: Sequence[str] = (),
-) -> Audit:
-    """The audit of items whose splits are known (or all None), from content hashes and a full decode of each."""
-    unreadable = tuple(Problem(items[i].path, problems[i].problem, problems[i].fix) for i in sorted(problems))
-    equal: dict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(hashes):
-        if content and index not in problems:
-            equal[content].append(index)
-    several = [indexes for indexes in equal.values() if len(indexes) > 1]
-    conflicts = [indexes for indexes in several if len({items[i].label for i in indexes}) > 1]
+def examine(seen: Seen, *, notes: Sequence[str] = ()) -> Audit:
+    """Asks every kind of finding."""
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-    for index, item in enumerate(items):
-        if index not in problems and item.label is not None:
+    for row in seen.rows:
+        item = seen.items[row]
+        if item.label is not None:
             counts.setdefault(item.split or "all", Counter())[item.label] += 1
-    read = [facts[content] for content in hashes if content in facts]
-    sides = [[f.width_px for f in read], [f.height_px for f in read]]
+    facts = [seen.fact(row) for row in seen.rows]
+    sides = [[fact.width_px for fact in facts], [fact.height_px for fact in facts]]
     return Audit(
-        num_items=len(items),
-        unreadable=unreadable,
-        duplicates=tuple(tuple(items[i].path for i in indexes) for indexes in several),
-        conflicts=tuple(tuple((items[i].path, items[i].label) for i in indexes) for indexes in conflicts),
-        leaks=tuple((items[i].path, items[j].path, items[j].split or "all") for i, j in leaks_of(items, hashes)),
-        ignored=tuple(ignored[:_MOST_IGNORED]),
-        num_ignored=len(ignored),
+        num_items=len(seen.items),
+        findings={
+            entry.name: Finding(entry.name, entry.info, tuple(cast(Finder, entry.build)(seen)))
+            for entry in sorted(FINDINGS, key=lambda entry: (entry.info.order, entry.name))
+        },
         class_counts={split: dict(sorted(found.items())) for split, found in counts.items() if found},
-        formats=dict(Counter(f"{fact.format} {fact.mode}" for fact in read).most_common()),
-        sides_px=[[min(side), max(side)] for side in sides] if read else None,
+        formats=dict(Counter(f"{fact.format} {fact.mode}" for fact in facts).most_common()),
+        sides_px=[[min(side), max(side)] for side in sides] if facts else None,
+        notes=tuple(notes),
     )
-
-
-def leaks_of(items: Sequence[Item], hashes: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs (training item, validation or test item) of byte-equal files.
-
-    Such training items are taken out of training, never out of a test: the figure would flatter.
-    """
-    outside: dict[str, int] = {}
-    for index, (item, content) in enumerate(zip(items, hashes, strict=True)):
-        if content and item.split in ("validation", "test"):
-            outside.setdefault(content, index)
-    return [(i, outside[content]) for i, content in enumerate(hashes) if items[i].split == "train" and content in outside]
 
 
 def with_splits(items: Sequence[Item], splits: Sequence[Split]) -> list[Item]:

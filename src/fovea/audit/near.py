@@ -4,7 +4,7 @@ Candidates come from perceptual hashes (`data.facts`), and where there are embed
 over the other and compared: likeness in a hash or an embedding alone is never reported.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -100,6 +100,23 @@ def find_near(facts: Mapping[str, PictureFacts], thumbnails: Thumbnails, *, neig
                     best[key] = (similarity, bool(part.mirrored[row]))
             bar.advance(len(turn))
     return [Pair(contents[a], contents[b], round(similarity, 4), turned) for (a, b), (similarity, turned) in sorted(best.items())]
+
+
+def families(pairs: Iterable[Pair]) -> list[list[str]]:
+    """Contents that belong together through any number of pairs: a sorted list for each family, the families sorted."""
+    parent: dict[str, str] = {}
+
+    def root(content: str) -> str:
+        while parent.setdefault(content, content) != content:
+            parent[content] = content = parent[parent[content]]
+        return content
+
+    for pair in pairs:
+        parent[root(pair.first)] = root(pair.second)
+    found: dict[str, list[str]] = {}
+    for content in sorted(parent):
+        found.setdefault(root(content), []).append(content)
+    return sorted(found.values())
 
 
 def near_by_embedding(contents: Sequence[str], vectors: Floats) -> list[tuple[str, str]]:

@@ -1,11 +1,16 @@
 """The survey: every picture looked at once, what cannot be used left out, and each of the rest put into its split."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fovea.audit.audit import Audit, examine, leaks_of, with_splits
-from fovea.data import Source, assign_splits, check_classes
+from fovea.audit.audit import Audit, examine, with_splits
+from fovea.audit.finding import Seen
+from fovea.audit.known import near_pairs
+from fovea.audit.near import Pair, families
+from fovea.data import Source, assign_splits, check_classes, group_by_path
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import DataError
 from fovea.files import hash_json
@@ -39,14 +44,37 @@ class Survey:
         return [item.label or "" for item in self.items]
 
 
-def survey(source: Source, strategy: Strategy, store: EmbeddingStore, *, seed: int, watch: Stopwatch) -> Survey:
+def survey(
+    source: Source,
+    strategy: Strategy,
+    store: EmbeddingStore,
+    *,
+    seed: int,
+    watch: Stopwatch,
+    split_by: str | None = None,
+    keep_leaks: bool = False,
+) -> Survey:
     """Hashes and decodes every picture, leaves out what is broken, assigns splits, and takes leaks out of training.
+
+    Near duplicates count as what they are: they stay on one side of the splits that are made here, and where the data's own
+    splits divide them they leave training. They are found by the pictures alone, never by embeddings: the splits, and with
+    them the figures, must not depend on the backbone that is being measured.
+
+    Args:
+        source: The data.
+        strategy: Looks at each picture.
+        store: What is known already.
+        seed: Of the splits of small data.
+        watch: Takes the seconds.
+        split_by: A regular expression whose first group, in a picture's path, names what must stay on one side.
+        keep_leaks: Learn also from what stands in validation or test.
 
     Raises:
         DataError: What is left cannot be learned from: a class is gone, or has a single picture.
     """
+    items = list(source.items) if split_by is None else group_by_path(source.items, split_by)
     with watch("audit_s"):
-        seen = scan(source)
+        seen = scan(source, items)
     looked = strategy.look(source, seen.items, seen.hashes, store)
     watch.add("decode_s", looked.decode_s)
     watch.add("embed_s", looked.embed_s)
@@ -54,12 +82,14 @@ def survey(source: Source, strategy: Strategy, store: EmbeddingStore, *, seed: i
         problems = {**seen.problems, **looked.problems}
         whole = [i for i in range(len(seen.items)) if i not in problems]
         _check_none_gone(source, [seen.items[i] for i in whole])
-        splits = assign_splits([seen.items[i] for i in whole], [seen.hashes[i] for i in whole], seed=seed)
-        items = list(seen.items)
+        pairs = near_pairs(store, {seen.hashes[i]: looked.facts[seen.hashes[i]] for i in whole})
+        together = _same_picture(pairs, [seen.hashes[i] for i in whole])
+        splits = assign_splits([seen.items[i] for i in whole], [seen.hashes[i] for i in whole], seed=seed, together=together)
         for i, item in zip(whole, with_splits([items[i] for i in whole], splits), strict=True):
             items[i] = item
-        audit = examine(items, seen.hashes, problems, looked.facts, ignored=source.ignored)
-        unused = set(problems) | {i for i, _ in leaks_of(items, seen.hashes)}
+        audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs))
+        leaking = () if keep_leaks else (row for fault in audit.findings["leaks"].faults for row in fault.remove)
+        unused = {*problems, *leaking}
         # in the order of the contents, so that renamed files change nothing that is learned
         used = sorted((i for i in whole if i not in unused), key=lambda i: seen.hashes[i])
         rows = {split: np.array([i for i in used if items[i].split == split], np.int64) for split in SPLITS}
@@ -78,3 +108,13 @@ def _check_none_gone(source: Source, whole: list[Item]) -> None:
             fix="`fovea audit` names each broken file and how to mend it; mend them, or remove the class",
         )
     check_classes(whole, location=source.location)
+
+
+def _same_picture(pairs: Sequence[Pair], hashes: Sequence[str]) -> list[list[int]]:
+    """The places of all pictures of each family of near duplicates."""
+    family_of = {content: number for number, family in enumerate(families(pairs)) for content in family}
+    together: dict[int, list[int]] = defaultdict(list)
+    for place, content in enumerate(hashes):
+        if content in family_of:
+            together[family_of[content]].append(place)
+    return list(together.values())

@@ -5,4 +5,4 @@ from fovea.data.opening import open_source
 from fovea.data.source import Source, check_classes
 from fovea.data.split import assign_folds, assign_splits, group_by_path
 
-__all__ = ["MAX_PIXELS", "Decoded", "Source", "assign_folds", "assign_splits", "check_classes", "decode", "open_source"]
+__all__ = ["MAX_PIXELS", "Decoded", "Source", "assign_folds", "assign_splits", "check_classes", "decode", "group_by_path", "open_source"]

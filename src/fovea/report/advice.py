@@ -62,7 +62,8 @@ def _leaks(data: ReportData) -> Iterator[Advice]:
     if leaks := data.audit.get("leaks"):
         yield Advice(
             f"{count(len(leaks), f'training {data.noun}')} {_is(len(leaks))} also there to measure with.",
-            "They were left out of the training, so the figures here are fair. Delete the copies, lest another tool learns the answers.",
+            f"{'It was' if len(leaks) == 1 else 'They were'} left out of the training, so the figures here are fair. "
+            "Keep each in one split only, lest another tool learns the answers.",
             see="findings",
         )
 
@@ -182,7 +183,7 @@ def _wide_interval(data: ReportData, result: Measured) -> Iterator[Advice]:
         enough = math.ceil(1.96**2 * p * (1 - p) / 0.025**2 / 50) * 50
         yield Advice(
             f"With {count(result.n, f'{result.split} {data.noun}')}, the accuracy is only known to be between {between(result.lo, result.hi)}.",
-            f"About {enough:,} {result.split} {data.noun}s would narrow that to {share(0.05)} points.",
+            f"About {enough:,} {result.split} {data.noun}s would narrow that to 5 points.",
             see="sure",
         )
 

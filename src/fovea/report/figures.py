@@ -235,8 +235,8 @@ def _percent_tick(value: float) -> str:
 
 
 def _brief(n: int) -> str:
-    """A count that fits over a narrow bar: 830, 12k."""
-    return str(n) if n < 10_000 else f"{n / 1000:.0f}k"
+    """A count that fits over a narrow bar: 830, 1.2k, 12k; the table beside the chart has it in full."""
+    return str(n) if n < 1000 else f"{n / 1000:.1f}k" if n < 9_950 else f"{n / 1000:.0f}k"
 
 
 def _text(text: str) -> str:
