@@ -71,10 +71,11 @@ def train(photos: str, pairs: int) -> dict[str, Any]:
     from fovea.data import open_source
     from fovea.loading.batches import Arrays, Batches
     from fovea.loading.loader import Loader
+    from fovea.loading.margin import Margin
     from fovea.loading.pixel_store import PixelStore
     from fovea.loading.scaling import Scaling
     from fovea.loading.scan import scan
-    from fovea.loading.stored import StoredPictures, with_margin
+    from fovea.loading.stored import StoredPictures
     from fovea.models.backbone import create_backbone
     from fovea.models.heads import create_head
     from fovea.models.network import Network, PixelBackbone
@@ -103,7 +104,7 @@ def train(photos: str, pairs: int) -> dict[str, Any]:
         chosen = rng.permutation(len(source.items))[: _NUM_BATCHES * _BATCH_SIZE]
         seen = scan(source, [source.items[index] for index in chosen])
         targets = np.array([source.class_names.index(item.label or "") for item in seen.items])
-        pictures = StoredPictures(PixelStore(), source, seen.items, seen.hashes, preprocessing=with_margin(square(_SIZE_PX)))
+        pictures = StoredPictures(PixelStore(), source, seen.items, seen.hashes, preprocessing=Margin(square(_SIZE_PX)))
         pictures.keep(known={})
         disk = Loader(
             pictures, np.arange(len(targets)), targets, batch_size=_BATCH_SIZE, size_px=_SIZE_PX,

@@ -15,7 +15,7 @@ import pytest
 import fovea
 from fovea.data import decode, open_source
 from fovea.errors import FoveaError, InputError, UnknownName
-from fovea.loading.stored import with_margin
+from fovea.loading.margin import Margin
 from fovea.testing.ops import painted_sample
 from fovea.transforms import MIXES, PRESETS, Augmentation, check_targets, create_augmentation, create_op
 from fovea.transforms.mixes.cutmix import CutMix
@@ -351,7 +351,7 @@ def test_only_training_is_augmented(folder: Path, tmp_path: Path) -> None:
             assert np.array_equal(sheet.validation.pixels, square(96).apply(pixels))
             draws = [draw.pixels for draw in sheet.draws]
             assert len(draws) == 9
-            kept = with_margin(square(96)).apply(pixels)
+            kept = Margin(square(96)).apply(pixels)
             for epoch, draw in enumerate(draws):  # what a loader with this seed gives for its first picture
                 expected = create_augmentation(preset).pixels(kept, np.random.default_rng([seed, epoch, 0]), 96)
                 assert np.array_equal(draw, expected)

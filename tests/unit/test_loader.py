@@ -12,10 +12,11 @@ from fovea.data import decode, open_source
 from fovea.errors import InputError, UnreadableImage
 from fovea.loading.batches import ArrayBatches
 from fovea.loading.loader import Loader
+from fovea.loading.margin import Margin
 from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
 from fovea.loading.scan import scan
-from fovea.loading.stored import StoredPictures, with_margin
+from fovea.loading.stored import StoredPictures
 from fovea.transforms import MIXES
 from fovea.transforms.preprocessing import square
 
@@ -41,7 +42,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredPicture
     folder = tmp_path_factory.mktemp("loader")
     with open_source(paint(folder / "data", COUNT)) as source, PixelStore(folder / "store") as store:
         seen = scan(source)
-        kept = StoredPictures(store, source, seen.items, seen.hashes, preprocessing=with_margin(square(SIZE)))
+        kept = StoredPictures(store, source, seen.items, seen.hashes, preprocessing=Margin(square(SIZE)))
         kept.keep(known={})
         yield kept
 
@@ -160,6 +161,19 @@ def test_batches_are_whole_arrays_of_their_own(pictures, scaling):
         assert pixels.flags.writeable
         assert len(pixels) == len(targets)
         np.testing.assert_array_equal(pixels, before)
+
+
+def test_memory_of_batches_that_nobody_holds_is_used_again(pictures):
+    import torch
+
+    rows = np.tile(np.arange(COUNT), 20)
+    made = Loader(pictures, rows, rows, batch_size=5, size_px=SIZE, augmentation=Jumble(), shuffle=False, seed=0, threads=2)  # type: ignore[arg-type]
+    dropped = {pixels.__array_interface__["data"][0] for pixels, _ in made.epoch(0)}
+    assert len(dropped) <= 16 < len(made)
+    held = [torch.from_numpy(pixels)[1:, :3].permute(0, 3, 1, 2) for pixels, _ in made.epoch(0)]  # views of views, as a model holds them
+    assert len({part.untyped_storage().data_ptr() for part in held}) == len(made)
+    for part, (pixels, _) in zip(held, made.epoch(0), strict=True):
+        np.testing.assert_array_equal(part.permute(0, 2, 3, 1).numpy(), pixels[1:, :3])
 
 
 def test_pictures_of_another_size_are_refused_without_augmentation(pictures):

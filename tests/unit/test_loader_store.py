@@ -17,10 +17,11 @@ from fovea.data import decode, open_source
 from fovea.errors import DiskFull, InputError, OutputError, UnreadableImage
 from fovea.files import hash_bytes
 from fovea.loading import segments
+from fovea.loading.margin import Margin
 from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scan import scan
-from fovea.loading.stored import StoredPictures, with_margin
-from fovea.transforms.preprocessing import central_crop, square
+from fovea.loading.stored import StoredPictures
+from fovea.transforms.preprocessing import Preprocessing, Resize, central_crop, square
 
 SIDE = 32
 SQUARE_BYTES = SIDE * SIDE * 3
@@ -378,8 +379,34 @@ def test_only_one_holds_a_lock(tmp_path):
         assert segments.try_lock(third)
 
 
+# ---- the margin
+
+
 def test_the_margin_is_over_the_target_and_uncropped():
-    assert with_margin(square(180)).size_px == 205
+    assert Margin(square(180)).size_px == 205
     cropped = central_crop(224, fraction=0.875)
-    assert (with_margin(cropped).size_px, with_margin(cropped).crop_px) == (256, None)
-    assert with_margin(square(180)).key != square(180).key
+    assert Margin(cropped).size_px == 256, "where the preprocessing has a margin itself, that is it"
+    assert len({way.key for way in (square(205), Margin(square(180)), Margin(square(180), margin=1.3), Margin(cropped))}) == 4
+
+
+@pytest.mark.parametrize("rule", ["stretch", "short_side", "letterbox"])
+@pytest.mark.parametrize("size", [(40, 50), (64, 64), (300, 201), (90, 1000), (7, 5)])
+def test_it_shows_what_the_preprocessing_shows(rule, size):
+    """A bright disc in the middle lies at the same place and is as large, whichever way the picture went."""
+    pixels = np.full((*size, 3), 40, np.uint8)
+    cv2.ellipse(pixels, (size[1] // 2, size[0] // 2), (max(1, size[1] // 4), max(1, size[0] // 4)), 0, 0, 360, (250, 120, 60), -1)
+    before = pixels.copy()
+    way = Margin(Preprocessing(resize=Resize(rule=rule, size_px=56)))
+    expected = Preprocessing(resize=Resize(rule=rule, size_px=way.size_px)).apply(pixels)
+    found = way.apply(pixels)
+    np.testing.assert_array_equal(pixels, before)
+    assert found.shape == expected.shape == (64, 64, 3)
+    assert found.flags.c_contiguous
+    assert np.abs(found.astype(int) - expected).mean() < 4  # of 255, at the disc's edge
+
+
+def test_fine_patterns_do_not_turn_into_coarse_ones():
+    lines = np.zeros((700, 700, 3), np.uint8)
+    lines[::2] = 255
+    assert Margin(square(180)).apply(lines).std() < 3
+    assert cv2.resize(lines, (205, 205), interpolation=cv2.INTER_LINEAR).std() > 50, "as it would be without averaging"

@@ -31,6 +31,7 @@ class Survey:
         rows: The row numbers of each split.
         audit: What was found on the way.
         data_hash: The same for the same pictures, labels and splits, whatever the files are called.
+        notes: What was left out and kept together, and why, in plain sentences.
     """
 
     items: tuple[Item, ...]
@@ -38,6 +39,7 @@ class Survey:
     rows: dict[Split, Ints]
     audit: Audit
     data_hash: str
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -71,6 +73,7 @@ def survey(
 
     Raises:
         DataError: What is left cannot be learned from: a class is gone, or has a single picture.
+        InputError: `split_by` names no groups.
     """
     items = list(source.items) if split_by is None else group_by_path(source.items, split_by)
     with watch("audit_s"):
@@ -88,13 +91,15 @@ def survey(
         for i, item in zip(whole, with_splits([items[i] for i in whole], splits), strict=True):
             items[i] = item
         audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs))
-        leaking = () if keep_leaks else (row for fault in audit.findings["leaks"].faults for row in fault.remove)
-        unused = {*problems, *leaking}
+        leaking = [row for fault in audit.findings["leaks"].faults for row in fault.remove]
+        if not keep_leaks:
+            _check_some_left(source, items, whole, set(leaking))
+        unused = {*problems, *(() if keep_leaks else leaking)}
         # in the order of the contents, so that renamed files change nothing that is learned
         used = sorted((i for i in whole if i not in unused), key=lambda i: seen.hashes[i])
         rows = {split: np.array([i for i in used if items[i].split == split], np.int64) for split in SPLITS}
         data_hash = hash_json(sorted([seen.hashes[i], items[i].label, items[i].split] for i in whole if i not in unused))
-    return Survey(tuple(items), looked.inputs, rows, audit, data_hash)
+    return Survey(tuple(items), looked.inputs, rows, audit, data_hash, _notes(source, items, together, len(leaking), keep_leaks))
 
 
 def _check_none_gone(source: Source, whole: list[Item]) -> None:
@@ -108,6 +113,37 @@ def _check_none_gone(source: Source, whole: list[Item]) -> None:
             fix="`fovea audit` names each broken file and how to mend it; mend them, or remove the class",
         )
     check_classes(whole, location=source.location)
+
+
+def _check_some_left(source: Source, items: Sequence[Item], whole: Sequence[int], leaking: set[int]) -> None:
+    """Whether each class of train has a picture that stands in no other split."""
+    train = [row for row in whole if items[row].split == "train"]
+    left = {items[row].label for row in train if row not in leaking}
+    gone = sorted({items[row].label or "" for row in train} - left)
+    if gone:
+        raise DataError(
+            f"all training pictures of {gone[0]!r} in {source.location!r} stand in validation or test too",
+            got=f"{len(leaking):,} of {len(train):,} training pictures found again in another split, as they are or in another version",
+            expected="training pictures that are not tested with",
+            fix="remove them from the other splits, or learn from them all the same with --keep-leaks (the figures then flatter)",
+        )
+
+
+def _notes(
+    source: Source, items: Sequence[Item], together: Sequence[Sequence[int]], num_leaking: int, keep_leaks: bool
+) -> tuple[str, ...]:
+    notes = []
+    if num_leaking and keep_leaks:
+        notes.append(f"{num_leaking:,} training pictures stand in validation or test too and were kept (--keep-leaks): the figures flatter")
+    elif num_leaking:
+        notes.append(f"{num_leaking:,} training pictures were left out, since they stand in validation or test too (--keep-leaks keeps them)")
+    if any(item.split in ("validation", "test") for item in source.items):
+        return tuple(notes)  # its splits are the data's own
+    if groups := len({item.group for item in items if item.group is not None}):
+        notes.append(f"pictures of one group stay on one side of a split: {groups:,} groups")
+    if together:
+        notes.append(f"versions of one picture stay on one side of a split: {len(together):,} pictures stand there in several")
+    return tuple(notes)
 
 
 def _same_picture(pairs: Sequence[Pair], hashes: Sequence[str]) -> list[list[int]]:

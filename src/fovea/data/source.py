@@ -1,5 +1,6 @@
 """What every source is: addresses, labels, and bytes on demand."""
 
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from fovea.data.trees import Tree
+from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError
 from fovea.registry import Registry
 from fovea.types import Item, Targets
@@ -62,6 +63,10 @@ class Source(ABC):
             UnreadableImage: They cannot be had; the file is named.
         """
 
+    def file(self, item: Item) -> str | None:
+        """Where an item's file lies on this machine; None where it lies in an archive, or is made when it is read."""
+        return None
+
     def targets(self, item: Item) -> Targets:
         """What is known of an item beyond its class; empty unless the source knows more."""
         return Targets()
@@ -86,6 +91,9 @@ class TreeSource(Source):
 
     def read(self, item: Item) -> bytes:
         return self._tree.read(self._folder + item.path)
+
+    def file(self, item: Item) -> str | None:
+        return os.path.join(self._tree.root, self._folder + item.path) if isinstance(self._tree, FolderTree) else None
 
     def close(self) -> None:
         self._tree.close()

@@ -13,10 +13,11 @@ from fovea.data import Source, decode
 from fovea.errors import DataError, UnreadableImage, writing
 from fovea.files import cache_folder, hash_bytes
 from fovea.loading.loader import Loader
+from fovea.loading.margin import Margin
 from fovea.loading.parallel import chunks, map_ordered, num_threads
 from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
-from fovea.loading.stored import StoredPictures, with_margin
+from fovea.loading.stored import StoredPictures
 from fovea.progress import Progress
 from fovea.transforms.preprocessing import Preprocessing, square
 from fovea.types import Floats, Item, Pixels
@@ -170,7 +171,7 @@ def watch_pipeline(
         DataError: None of the pictures can be read.
     """
     threads = threads or num_threads()
-    way = square(size_px) if augmentation.is_identity else with_margin(square(size_px))
+    way = square(size_px) if augmentation.is_identity else Margin(square(size_px))
     cache = cache_folder()
     with writing(cache):
         cache.mkdir(parents=True, exist_ok=True)
@@ -206,7 +207,7 @@ class _Alone:
         self,
         source: Source,
         store: PixelStore,
-        way: Preprocessing,
+        way: Preprocessing | Margin,
         augmentation: "Augmentation",
         scaling: Scaling,
         size_px: int,

@@ -38,6 +38,7 @@ import numpy.typing as npt
 from fovea.errors import InputError, from_os_error
 from fovea.files import cache_folder
 from fovea.loading.databases import open_database, saying_what_to_do
+from fovea.loading.margin import Margin
 from fovea.loading.segments import SEGMENT_BYTES, Segment, map_segment, no_room, reserve, try_lock
 from fovea.progress import say
 from fovea.transforms.preprocessing import Preprocessing
@@ -124,7 +125,7 @@ class PixelStore:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def rule(self, preprocessing: Preprocessing) -> int:
+    def rule(self, preprocessing: Preprocessing | Margin) -> int:
         """The number that a preprocessing has in this store."""
         with self._lock, saying_what_to_do(self._index), self._db:
             self._db.execute("INSERT OR IGNORE INTO rules (key, side_px) VALUES (?, ?)", (preprocessing.key, preprocessing.size_px))

@@ -10,26 +10,16 @@ from fovea.data.facts import picture_facts
 from fovea.errors import UnreadableImage
 from fovea.files import hash_bytes
 from fovea.loading.batches import Arrays
+from fovea.loading.margin import Margin
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.loading.pictures import same_problem
 from fovea.loading.pixel_store import PixelStore
 from fovea.progress import Progress
-from fovea.transforms.preprocessing import Preprocessing, Resize
+from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Ints, Item, PictureFacts, Pixels
-
-# The pictures that augmentation starts from are so much larger than what it gives: 256 for 224 px, as is the custom since
-# AlexNet (Krizhevsky et al. 2012, section 4.1), so that a turn, a shift or a zoom finds pixels and not only their neighbours.
-MARGIN = 1.14
 
 _TURN = 16  # pictures a turn of a thread
 _KEEP = 512  # facts that are handed on at once
-
-
-def with_margin(preprocessing: Preprocessing, *, margin: float = MARGIN) -> Preprocessing:
-    """The same way to a square, but `margin` times as large and uncropped: what is kept for augmentation to start from."""
-    resize = preprocessing.resize
-    side = max(resize.size_px, round(margin * preprocessing.size_px))
-    return Preprocessing(resize=Resize(**{**resize.model_dump(), "size_px": side}))
 
 
 class StoredPictures:
@@ -44,7 +34,7 @@ class StoredPictures:
     """
 
     def __init__(
-        self, store: PixelStore, source: Source, items: Sequence[Item], hashes: Sequence[str], *, preprocessing: Preprocessing
+        self, store: PixelStore, source: Source, items: Sequence[Item], hashes: Sequence[str], *, preprocessing: Preprocessing | Margin
     ) -> None:
         self.store, self.source, self.items, self.hashes, self.preprocessing = store, source, items, hashes, preprocessing
         self._rule = store.rule(preprocessing)
@@ -68,7 +58,7 @@ class StoredPictures:
         """How many rows are in the store."""
         return int((self._places.segment >= 0).sum())
 
-    def resized(self, preprocessing: Preprocessing) -> "StoredPictures":
+    def resized(self, preprocessing: Preprocessing | Margin) -> "StoredPictures":
         """The same pictures at another size."""
         return StoredPictures(self.store, self.source, self.items, self.hashes, preprocessing=preprocessing)
 

@@ -10,7 +10,7 @@ import numpy as np
 from fovea.data import Source, decode, open_source
 from fovea.errors import InputError, UnreadableImage
 from fovea.files import printable, ready_folder, write_atomic
-from fovea.loading.stored import with_margin
+from fovea.loading.margin import Margin
 from fovea.recipes._sheet import Tile, draw_sheet
 from fovea.transforms import Augmentation, create_augmentation
 from fovea.transforms.preprocessing import Preprocessing, square
@@ -79,7 +79,7 @@ def augment(
         targets = source.targets(item)
     original = Sample(pixels, path=item.path, label=item.label, targets=targets)
     preprocessing = square(image_size)
-    kept = _prepared(original, with_margin(preprocessing))  # what the loader keeps of training pictures
+    kept = _prepared(original, Margin(preprocessing))  # what the loader keeps of training pictures
     draws = [augmentation(kept, np.random.default_rng([seed % 2**63, epoch, place]), image_size) for epoch in range(_NUM_DRAWS)]
     validation = _prepared(original, preprocessing)
     tiles = [Tile("as it is", original), Tile("validation, test", validation)]
@@ -109,7 +109,7 @@ def _find(source: Source, wanted: str | None) -> tuple[int, Item, Pixels]:
     )
 
 
-def _prepared(sample: Sample, preprocessing: Preprocessing) -> Sample:
+def _prepared(sample: Sample, preprocessing: Preprocessing | Margin) -> Sample:
     """The picture stretched to the model's square, with its targets."""
     height, width = sample.pixels.shape[:2]
     size, targets = preprocessing.size_px, sample.targets

@@ -39,6 +39,8 @@ def train(
     patience: int = 8,
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime",
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    split_by: str | None = None,
+    keep_leaks: bool = False,
     seed: int = 0,
     overwrite: bool = False,
 ) -> Run:
@@ -63,6 +65,9 @@ def train(
         patience: Epochs without a lower validation loss before it stops.
         engine: What runs the frozen backbone.
         device: Where a network learns; "auto" takes a graphics card where torch finds one. A probe needs none.
+        split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
+            parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
+        keep_leaks: Learn also from training pictures that stand in validation or test too, as they are or in another version.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
 
@@ -72,13 +77,14 @@ def train(
     watch = Stopwatch()
     settings = checked(
         data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
-        augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, engine=engine, device=device, seed=seed,
+        augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, engine=engine, device=device,
+        split_by=split_by, keep_leaks=keep_leaks, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         plan = choose(settings, source)
         with open_run(out, settings, overwrite=overwrite) as run:
             learner = create_strategy(plan)
-            seen = survey(source, learner, store, seed=seed, watch=watch)
+            seen = survey(source, learner, store, seed=seed, watch=watch, split_by=split_by, keep_leaks=keep_leaks)
             write_json(run.audit, seen.audit.to_json())
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
@@ -129,7 +135,7 @@ def train(
                 seed=seed,
                 command=command_line("train", data, out=out, **settings.model_dump(exclude={"data"}, exclude_defaults=True)),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
-                notes=[*plan.notes, *learned.notes],
+                notes=[*plan.notes, *seen.notes, *learned.notes],
                 weights=plan.weights_said,
                 image_size_px=plan.preprocessing.size_px,
                 temperature=temperature,
@@ -140,4 +146,4 @@ def train(
                 write_train_report(run, source, seen, probabilities, metrics, learned.history, watch.seconds())
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))
-    return Run(run.path, metrics, run.report, run.bundle, len(seen.audit.unreadable))
+    return Run(run.path, metrics, run.report, run.bundle, seen.audit.num_unreadable)

@@ -29,6 +29,8 @@ class TrainSettings(BaseModel):
     patience: int = Field(default=8, ge=1, le=100_000)
     engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    split_by: str | None = None
+    keep_leaks: bool = False
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 

@@ -22,7 +22,7 @@ def near_conflicts(seen: Seen) -> list[Fault]:
                 labels = [seen.items[row].label for row in (a, b)]
                 if labels[0] != labels[1]:
                     paths = [seen.path(a), seen.path(b)]
-                    problem = f"is {labels[0]}, and {pair.similarity:.0%} like {paths[1]}, which is {labels[1]}"
+                    problem = f"is {labels[0]}, and {min(pair.similarity, 0.99):.0%} like {paths[1]}, which is {labels[1]}"
                     told = {"paths": paths, "labels": labels, "similarity": pair.similarity, "mirrored": pair.mirrored}
                     faults.append(Fault((a, b), problem, told))
     return faults

@@ -1,4 +1,6 @@
-"""The same picture in several versions."""
+"""The same picture in several versions, in one split or where there are none; those in two splits are leaks."""
+
+from collections import Counter
 
 from fovea.audit.finding import FINDINGS, Fault, FindingInfo, Seen
 from fovea.audit.near import families
@@ -25,11 +27,14 @@ def near_duplicates(seen: Seen) -> list[Fault]:
                 mirrored.add(content)
     faults = []
     for family in families(seen.near):
+        in_split = Counter(seen.items[seen.rows_of[content][0]].split for content in family if content in seen.rows_of)
+        if max(in_split.values(), default=0) < 2:
+            continue
         rows = sorted(row for content in family for row in seen.rows_of.get(content, ()))
         paths = [seen.path(row) for row in rows]
         least = min(likest[content] for content in family)
         turned = any(content in mirrored for content in family)
         more = f" and {len(paths) - 2:,} more" if len(paths) > 2 else ""
-        problem = f"is {least:.0%} like {paths[1]}{', mirrored' if turned else ''}{more}"
+        problem = f"is {min(least, 0.99):.0%} like {paths[1]}{', mirrored' if turned else ''}{more}"
         faults.append(Fault(tuple(rows), problem, {"paths": paths, "similarity": least, "mirrored": turned}))
     return sorted(faults, key=lambda fault: fault.rows)

@@ -11,9 +11,10 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import TrainingFailed, UnreadableImage
 from fovea.loading.loader import Loader
+from fovea.loading.margin import Margin
 from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
-from fovea.loading.stored import Inputs, StoredPictures, with_margin
+from fovea.loading.stored import Inputs, StoredPictures
 from fovea.models.weights import save_weights
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
@@ -43,7 +44,7 @@ class Scratch(Strategy):
         network.to(pick_device(settings.device))
         augmentation = augmentation_of(self.plan.augment)
         # What is measured is always the pictures as the finished model will see them: only training is augmented.
-        larger = inputs if augmentation is None else inputs.resized(with_margin(self.plan.preprocessing))
+        larger = inputs if augmentation is None else inputs.resized(Margin(self.plan.preprocessing))
         learned_from = Loader(
             larger, train, targets, batch_size=settings.batch_size, size_px=size_px,
             augmentation=augmentation, scaling=self._scaling(), shuffle=True, seed=settings.seed,

@@ -1,0 +1,58 @@
+"""Pictures that stand in two splits, as they are or in another version."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fovea.audit.finding import Fault, Seen
+from fovea.types import Split
+
+_RANK = {"train": 0, "validation": 1, "test": 2}
+
+
+class _Other(NamedTuple):
+    """The picture on the other side, the gravest sorting first: in test, equal, most alike."""
+
+    rank: int
+    unlike: float
+    row: int
+    mirrored: bool
+
+
+def on_both_sides(seen: Seen, *, of: Split, into: Sequence[Split]) -> list[Fault]:
+    """Each picture of one split that stands in any of the others too, with the gravest of those there."""
+    gravest: dict[int, _Other] = {}
+
+    def note(row: int, other: int, unlike: float, mirrored: bool) -> None:
+        there = seen.items[other].split
+        if seen.items[row].split == of and there in into:
+            found = _Other(-_RANK[there], unlike, other, mirrored)
+            gravest[row] = min(found, gravest.get(row, found))
+
+    for rows in seen.rows_of.values():
+        first_of = {seen.items[row].split: row for row in reversed(rows)}
+        for row in rows if len(first_of) > 1 else ():
+            for other in first_of.values():
+                note(row, other, 0.0, False)
+    for pair in seen.near:
+        for a in seen.rows_of.get(pair.first, ()):
+            for b in seen.rows_of.get(pair.second, ()):
+                note(a, b, 1 - pair.similarity + 1e-6, pair.mirrored)  # never quite equal: that the bytes decide
+                note(b, a, 1 - pair.similarity + 1e-6, pair.mirrored)
+    return [_fault(seen, row, other, removed=of == "train") for row, other in sorted(gravest.items())]
+
+
+def _fault(seen: Seen, row: int, found: _Other, *, removed: bool) -> Fault:
+    item, other = seen.items[row], seen.items[found.row]
+    equal = found.unlike == 0
+    like = "is equal to" if equal else f"is {min(1 - found.unlike, 0.99):.0%} like"
+    labels = f", and is labelled {item.label} here and {other.label} there" if item.label != other.label else ""
+    problem = f"{like} {other.path} ({other.split}){', mirrored' if found.mirrored else ''}{labels}"
+    told = {
+        "path": item.path,
+        "other": other.path,
+        "split": other.split,
+        "how": "equal" if equal else "near",
+        "similarity": 1.0 if equal else round(1 - found.unlike, 4),
+        "mirrored": found.mirrored,
+    }
+    return Fault((row, found.row), problem, told, remove=(row,) if removed else ())
