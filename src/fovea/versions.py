@@ -3,15 +3,13 @@
 import platform
 from importlib import metadata
 
-import fovea
-
 
 def versions(*packages: str) -> dict[str, str]:
     """Installed versions by package name, and Python's; a package that is not there is left out."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = fovea.__version__ if package == "fovea" else metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found

@@ -50,6 +50,11 @@ class _Section:
     num_more: int
 
     @property
+    def advice(self) -> str:
+        """What to do, as the beginning of a sentence."""
+        return self.finding.info.fix[:1].upper() + self.finding.info.fix[1:]
+
+    @property
     def with_pictures(self) -> bool:
         return any(picture.image for entry in self.entries for picture in entry.pictures)
 

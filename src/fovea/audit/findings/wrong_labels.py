@@ -18,7 +18,7 @@ def wrong_labels(seen: Seen) -> list[Fault]:
     faults = []
     for suspect in sorted(seen.suspects or (), key=lambda s: (s.own_probability, s.row)):
         item = seen.items[suspect.row]
-        problem = f"is labelled {item.label}, and looks like {suspect.suggested} ({suspect.probability:.0%})"
+        problem = f"is labelled {item.label}, and looks like {suspect.suggested} ({min(suspect.probability, 0.99):.0%} sure)"
         told = {
             "path": item.path,
             "label": item.label,
