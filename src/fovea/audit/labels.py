@@ -1,6 +1,7 @@
 """Likely wrong labels: what judges that have not seen a picture say of it, and cleanlab's count of how many labels must be wrong."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,26 +59,30 @@ def suspects(seen: Seen, store: EmbeddingStore, space: Space) -> tuple[list[Susp
     """
     if (missing := needs_cleanlab()) is not None:
         raise missing
-    vectors = store.get(space, [seen.hashes[row] for row in seen.rows])
-    rows = sorted((row for row in seen.rows if seen.hashes[row] in vectors and seen.items[row].label is not None), key=lambda r: (seen.hashes[r], r))
+    rows = sorted((row for row in seen.rows if seen.items[row].label is not None), key=lambda row: (seen.hashes[row], seen.path(row)))
     names = sorted({seen.items[row].label or "" for row in rows})
     targets = np.array([names.index(seen.items[row].label or "") for row in rows], np.int64)
     if len(names) < 2 or np.bincount(targets).min() < _FEWEST:
         return [], [f"labels were not judged: that takes two classes, and {_FEWEST} pictures of each"]
     words = [f"{seen.hashes[row]} {seen.items[row].label} {seen.items[row].group}" for row in rows]
     pairs = [f"{pair.first}{pair.second}" for pair in seen.near]
-    key = hash_bytes("labels", str(_VERSION), _cleanlab_version(), space.weights_hash, space.preprocessing_key, *words, "near", *pairs)
+    num_known = dict(store.spaces([seen.hashes[row] for row in rows])).get(space, 0)
+    depends = (str(_VERSION), _cleanlab_version(), space.weights_hash, space.preprocessing_key, str(num_known))
+    key = hash_bytes("labels", *depends, *words, "near", *pairs)
     answer = store.get_answer(key)
     if answer is None:
-        inputs = np.stack([vectors[seen.hashes[row]] for row in rows])
-        answer = _judged(inputs, targets, _families(seen, rows), len(names))
+        vectors = store.get(space, [seen.hashes[row] for row in rows])
+        places = [place for place, row in enumerate(rows) if seen.hashes[row] in vectors]
+        inputs = np.stack([vectors[seen.hashes[rows[place]]] for place in places])
+        answer = _judged(inputs, targets[places], _families(seen, [rows[place] for place in places]), len(names))
+        answer["suspects"] = [(places[i], *others) for i, *others in answer["suspects"]]
         store.put_answer(key, answer)
     if answer["kappa"] < _LEAST_KAPPA:
         return [], [f"labels were not judged: embeddings of {space.backbone} tell these classes apart too badly to say which are wrong"]
     return [Suspect(rows[i], names[k], p, own) for i, k, p, own in answer["suspects"]], []
 
 
-def _judged(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> dict[str, object]:
+def _judged(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> dict[str, Any]:
     """Agreement of the judges with the labels, and of each suspect its row, the suggested class, its probability, and the label's."""
     from cleanlab.filter import find_label_issues
 
