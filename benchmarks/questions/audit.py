@@ -227,11 +227,10 @@ def _reports(audit: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
     for finding in audit["findings"]:
         for entry in audit[finding["kind"]]:
-            if isinstance(entry, list):
-                entry = entry[0]
-            if isinstance(entry, dict):
-                entry = entry.get("path") or (entry.get("paths") or [entry.get("problem", "")])[0]
-            found.append((finding["kind"], str(entry)))
+            first = entry[0] if isinstance(entry, list) else entry
+            if isinstance(first, dict):
+                first = first.get("path") or (first.get("paths") or [first.get("problem", "")])[0]
+            found.append((finding["kind"], str(first)))
     return found
 
 

@@ -60,8 +60,8 @@ def candidates(hashes: UInt64s, *, mirror: np.uint64 | None = None) -> Candidate
                 members = order[places]
                 bits = np.bitwise_count(asked[rows] ^ pool[members]).astype(np.int64)
                 near = bits <= _MOST_BITS
-                rows, others = rows[near], owner[members[near]].astype(np.int64)
-                found.append(_keys(rows % count, others, rows >= count, bits[near], count))
+                others = owner[members[near]].astype(np.int64)
+                found.append(_keys(rows[near] % count, others, rows[near] >= count, bits[near], count))
         found = [_unique(np.concatenate(found))]
     return _thinned(found[0], count)
 

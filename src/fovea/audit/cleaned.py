@@ -158,7 +158,9 @@ def _level(sizes: dict[str, int], total: int) -> dict[str, int]:
 
 def _splits(seen: Seen, rows: Sequence[int], seed: int) -> list[Split]:
     place = {row: number for number, row in enumerate(rows)}
-    together = [[place[row] for content in family for row in seen.rows_of.get(content, ()) if row in place] for family in families(seen.near)]
+    together = [
+        [place[row] for content in family for row in seen.rows_of.get(content, ()) if row in place] for family in families(seen.near)
+    ]
     return assign_splits([seen.items[row] for row in rows], [seen.hashes[row] for row in rows], seed=seed, together=together)
 
 
@@ -210,7 +212,9 @@ def _write_folder(target: Path, source: Source, seen: Seen, rows: Sequence[int],
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-    return Written(target, len(rows), left_out, _count(seen, rows), dict(Counter(split for row in rows if (split := seen.items[row].split))))
+    return Written(
+        target, len(rows), left_out, _count(seen, rows), dict(Counter(split for row in rows if (split := seen.items[row].split)))
+    )
 
 
 def _file_names(seen: Seen, rows: Sequence[int]) -> list[str]:

@@ -95,7 +95,9 @@ def _judged(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> di
     best = probabilities.argmax(axis=1)
     by_chance = float((np.bincount(best, minlength=num_classes) / len(best)) @ (np.bincount(targets, minlength=num_classes) / len(best)))
     kappa = (float((best == targets).mean()) - by_chance) / max(1e-9, 1 - by_chance)
-    doubted = np.flatnonzero(find_label_issues(targets, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)) if kappa >= _LEAST_KAPPA else []
+    if kappa < _LEAST_KAPPA:
+        return {"kappa": kappa, "suspects": []}
+    doubted = np.flatnonzero(find_label_issues(targets, probabilities, filter_by="prune_by_noise_rate", n_jobs=1))
     found = [
         (int(i), int(best[i]), round(float(probabilities[i, best[i]]), 4), round(float(probabilities[i, targets[i]]), 4))
         for i in doubted
@@ -139,7 +141,7 @@ def _neighbours_say(inputs: Floats, targets: Ints, family: Ints, num_classes: in
         nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
         weight = np.maximum(np.take_along_axis(cosine, nearest, axis=1), 1e-3)
         np.add.at(shares, (rows[:, None], their_class[nearest]), weight)
-    return shares / shares.sum(axis=1, keepdims=True)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
 def _cleanlab_version() -> str:

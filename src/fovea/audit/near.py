@@ -6,6 +6,7 @@ over the other and compared: likeness in a hash or an embedding alone is never r
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -35,6 +36,9 @@ _NUM_OTHERS, _FEWEST_OTHERS = 256, 50
 _GLANCE_PX, _SHARE_AT_A_GLANCE, _LIKEST_AT_A_GLANCE = 16, 0.85, 0.95
 
 _FLAT = 6.0  # colour spread: what is almost one colour has no likeness to speak of
+# Where others are usually more alike than this (photos: 0.1), a copy that had to be cropped to fit must also stand out from the
+# likest of the others when these are cropped to fit: a single blob fits any other.
+_ALIKE_BY_NATURE, _LAID_OVER, _SHARE_IF_LAID_OVER = 0.3, 4, 0.5
 # Below these sides there is too little to see to tell a copy that is shifted or cropped from another picture.
 _SMALL_PX, _SMALLEST_SIMILARITY_IF_SMALL = 48, 0.95
 _COARSE_PX = 13  # what is coarser is taken away before comparing: skies and backdrops are alike everywhere
@@ -182,24 +186,47 @@ class _Usual:
 
     def __init__(self, contents: Sequence[str], facts: Mapping[str, PictureFacts], thumbnails: Thumbnails) -> None:
         sample = contents[:_NUM_OTHERS]  # contents are sorted by their hash: the first are as good as drawn by chance
-        shown = [thumbnail for _, thumbnail in sorted(thumbnails({content: facts[content] for content in sample}).items())]
-        self._enough = len(shown) >= _FEWEST_OTHERS
-        self._details = _units([_detail(thumbnail) for thumbnail in shown])
-        self._glances = _units([_glance(thumbnail) for thumbnail in shown])
+        self._shown = [thumbnail for _, thumbnail in sorted(thumbnails({content: facts[content] for content in sample}).items())]
+        self._details = _units([_detail(thumbnail) for thumbnail in self._shown])
+        self._glances = _units([_glance(thumbnail) for thumbnail in self._shown])
 
-    def needed(self, details: Floats) -> Floats:
-        """The likeness (N,) that a copy must have to each of these, (N, 4096) of unit length."""
-        if not self._enough:
-            return np.full(len(details), _SMALLEST_SIMILARITY, np.float32)
-        usual = np.quantile(details @ self._details.T, _LIKEST, axis=1)
-        return np.maximum(_SMALLEST_SIMILARITY, 1 - _SHARE_OF_OTHERS * (1 - usual)).astype(np.float32)
+    def of(self, thumbnails: Sequence[Thumbnail], glances: Floats) -> "_Needed":
+        """What a copy of each of these pictures must reach. Copies of it that are in the sample themselves do not count."""
+        count = len(thumbnails)
+        if len(self._shown) < _FEWEST_OTHERS:  # too few to say what is usual
+            return _Needed(np.full(count, _SMALLEST_SIMILARITY), np.full(count, 0.3), np.zeros(count), np.zeros((count, 0), np.int64))
+        likeness = _units([_detail(thumbnail) for thumbnail in thumbnails]) @ self._details.T  # (pictures, others)
+        copies = likeness >= _SMALLEST_SIMILARITY
+        usual = _quantile_of_rest(likeness, copies, _LIKEST)
+        at_a_glance = _quantile_of_rest(glances @ self._glances.T, copies, _LIKEST_AT_A_GLANCE)
+        return _Needed(
+            np.maximum(_SMALLEST_SIMILARITY, 1 - _SHARE_OF_OTHERS * (1 - usual)),
+            1 - _SHARE_AT_A_GLANCE * (1 - at_a_glance),
+            usual,
+            np.argsort(np.where(copies, -1, likeness), axis=1)[:, ::-1][:, :_LAID_OVER],
+        )
 
-    def needed_at_a_glance(self, glances: Floats) -> Floats:
-        """The same for (N, 256) glances, below which a closer look is not worth while."""
-        if not self._enough:
-            return np.full(len(glances), 0.3, np.float32)
-        usual = np.quantile(glances @ self._glances.T, _LIKEST_AT_A_GLANCE, axis=1)
-        return (1 - _SHARE_AT_A_GLANCE * (1 - usual)).astype(np.float32)
+    def if_laid_over(self, thumbnail: Thumbnail, likest: Int64s) -> float:
+        """How alike the likest others become to a picture when they, too, may be cropped to fit."""
+        return max((_similarity(thumbnail, self._shown[other], enough=1.1, fits=_CROPPED)[0] for other in likest), default=0.0)
+
+
+class _Needed(NamedTuple):
+    """For each picture the likeness that a copy must have, the same at a glance, what is usual, and its likest others (N, 4)."""
+
+    likeness: npt.NDArray[np.float64]
+    at_a_glance: npt.NDArray[np.float64]
+    usual: npt.NDArray[np.float64]
+    likest: Int64s
+
+
+def _quantile_of_rest(values: Floats, without: Bools, share: float) -> npt.NDArray[np.float64]:
+    """The value that a share of each row (N, M) does not exceed, of what is not left out; 0 where half is left out."""
+    left = values.shape[1] - without.sum(axis=1)
+    order = np.sort(np.where(without, -2, values), axis=1)[:, ::-1]  # the highest first, what is left out last
+    place = np.minimum(((1 - share) * left).astype(np.int64), values.shape[1] - 1)
+    found = np.take_along_axis(order, place[:, None], axis=1)[:, 0]
+    return np.where(2 * left >= values.shape[1], np.maximum(found, 0), 0).astype(np.float64)
 
 
 def _compare(todo: _Todo, shown: Mapping[int, Thumbnail], usual: _Usual) -> list[tuple[int, float]]:
@@ -208,14 +235,15 @@ def _compare(todo: _Todo, shown: Mapping[int, Thumbnail], usual: _Usual) -> list
         return []
     indexes = np.array(sorted(shown))
     thumbnails = [shown[index] for index in indexes]
-    needed = usual.needed(_units([_detail(thumbnail) for thumbnail in thumbnails]))
     glances = _units([_glance(thumbnail) for thumbnail in thumbnails])
-    least = usual.needed_at_a_glance(glances)
+    needed = usual.of(thumbnails, glances)
     a, b = (np.minimum(np.searchsorted(indexes, side), len(indexes) - 1) for side in (todo.first, todo.second))
     known = (indexes[a] == todo.first) & (indexes[b] == todo.second)
     turned = glances.reshape(-1, _GLANCE_PX, _GLANCE_PX)[:, :, ::-1].reshape(len(glances), -1)
     seen = np.where(todo.mirrored, np.einsum("nd,nd->n", glances[a], turned[b]), np.einsum("nd,nd->n", glances[a], glances[b]))
-    rows = np.flatnonzero(known & ((todo.how == _BY_EMBEDDING) | (seen >= np.minimum(least[a], least[b]))))
+    worth = seen >= np.minimum(needed.at_a_glance[a], needed.at_a_glance[b])
+    rows = np.flatnonzero(known & ((todo.how == _BY_EMBEDDING) | worth))
+    laid_over: dict[int, float] = {}
 
     def look(part: range) -> list[tuple[int, float]]:
         found = []
@@ -223,10 +251,17 @@ def _compare(todo: _Todo, shown: Mapping[int, Thumbnail], usual: _Usual) -> list
             first, second = thumbnails[a[row]], thumbnails[b[row]]
             if todo.mirrored[row]:
                 second = np.ascontiguousarray(second[:, ::-1])
-            enough = float(max(needed[a[row]], needed[b[row]], _LEAST[todo.how[row]]))
-            similarity = _similarity(first, second, enough=enough, fits=_WAYS[todo.how[row]])
-            if similarity >= enough:
-                found.append((row, similarity))
+            enough = float(max(needed.likeness[a[row]], needed.likeness[b[row]], _LEAST[todo.how[row]]))
+            similarity, as_is = _similarity(first, second, enough=enough, fits=_WAYS[todo.how[row]])
+            if similarity < enough:
+                continue
+            if not as_is and max(needed.usual[a[row]], needed.usual[b[row]]) > _ALIKE_BY_NATURE:
+                for index in (int(a[row]), int(b[row])):
+                    if index not in laid_over:
+                        laid_over[index] = usual.if_laid_over(thumbnails[index], needed.likest[index])
+                if 1 - similarity > _SHARE_IF_LAID_OVER * (1 - max(laid_over[int(a[row])], laid_over[int(b[row])])):
+                    continue
+            found.append((row, similarity))
         return found
 
     return [pair for part in map_ordered(look, chunks(len(rows), 32)) for pair in part]
@@ -252,26 +287,22 @@ def _units(pictures: Sequence[Floats]) -> Floats:
     return rows
 
 
-def _similarity(a: Thumbnail, b: Thumbnail, *, enough: float, fits: Sequence[tuple[float, float]]) -> float:
-    """The correlation of two pictures' details where they fit best, when either may be a crop of the other.
+def _similarity(a: Thumbnail, b: Thumbnail, *, enough: float, fits: Sequence[tuple[float, float]]) -> tuple[float, bool]:
+    """The correlation of two pictures' details where they fit best, when either may be a crop of the other; and whether as they are.
 
     Args:
         a, b: (64, 64) grey.
         enough: Once the likeness is this, other ways to lay them over each other are not tried.
         fits: The ways: height and width of the crop as shares of the whole.
     """
-    best = 0.0
-    details = {id(a): _detail(a), id(b): _detail(b)}
-    for down, across in fits:
-        for whole, part in ((a, b), (b, a)):
-            if (down, across) == (1.0, 1.0):
-                template = details[id(part)]
-            else:
-                size = (round(across * THUMBNAIL_PX), round(down * THUMBNAIL_PX))
-                template = _detail(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
-            best = max(best, float(cv2.matchTemplate(details[id(whole)], template, cv2.TM_CCOEFF_NORMED).max()))
-            if best >= enough or (down, across) == (1.0, 1.0):
+    details = _detail(a), _detail(b)
+    best = float(cv2.matchTemplate(details[0], details[1], cv2.TM_CCOEFF_NORMED)[0, 0])
+    as_is = best
+    for down, across in fits[1:]:
+        size = (round(across * THUMBNAIL_PX), round(down * THUMBNAIL_PX))
+        for whole, part in ((details[0], b), (details[1], a)):
+            if best >= enough:
                 break
-        if best >= enough:
-            break
-    return min(best, 1.0)
+            template = _detail(cv2.resize(part, size, interpolation=cv2.INTER_AREA))
+            best = max(best, float(cv2.matchTemplate(whole, template, cv2.TM_CCOEFF_NORMED).max()))
+    return min(best, 1.0), best == as_is

@@ -129,14 +129,14 @@ def _check_some_left(source: Source, items: Sequence[Item], whole: Sequence[int]
         )
 
 
-def _notes(
-    source: Source, items: Sequence[Item], together: Sequence[Sequence[int]], num_leaking: int, keep_leaks: bool
-) -> tuple[str, ...]:
+def _notes(source: Source, items: Sequence[Item], together: Sequence[Sequence[int]], num_leaking: int, keep_leaks: bool) -> tuple[str, ...]:
     notes = []
     if num_leaking and keep_leaks:
         notes.append(f"{num_leaking:,} training pictures stand in validation or test too and were kept (--keep-leaks): the figures flatter")
     elif num_leaking:
-        notes.append(f"{num_leaking:,} training pictures were left out, since they stand in validation or test too (--keep-leaks keeps them)")
+        notes.append(
+            f"{num_leaking:,} training pictures were left out, since they stand in validation or test too (--keep-leaks keeps them)"
+        )
     if any(item.split in ("validation", "test") for item in source.items):
         return tuple(notes)  # its splits are the data's own
     if groups := len({item.group for item in items if item.group is not None}):

@@ -26,6 +26,7 @@ _PARTS = [  # both axes cut by as much, or one of them by 5 %; first the whole
     if (down < 4 and across < 4) or (down >= 4 and across >= 4)
 ]
 NUM_HASHES = len(_PARTS)  # 25
+_SOFT, _SOFT_SCALE = 1.3, 1.6  # where sharpness is measured once more, and what brings the two measures to one scale
 
 
 def picture_facts(decoded: Decoded, *, min_side_px: int | None) -> PictureFacts:
@@ -61,9 +62,9 @@ def picture_facts(decoded: Decoded, *, min_side_px: int | None) -> PictureFacts:
     )
 
 
-def facts_scale(format: str, short_side_px: int, min_side_px: int | None) -> int:
-    """By what a picture is shrunk while it is decoded with this `min_side_px`."""
-    return scale_for(short_side_px, min_side_px) if format == "jpeg" else 1
+def facts_scale(kind: str, short_side_px: int, min_side_px: int | None) -> int:
+    """By what a picture of this kind ("jpeg", ...) is shrunk while it is decoded with this `min_side_px`."""
+    return scale_for(short_side_px, min_side_px) if kind == "jpeg" else 1
 
 
 def perceptual_hashes(thumbnail: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
@@ -131,11 +132,18 @@ def _resized(pixels: Pixels, side_px: int, interpolation: int) -> Pixels:
 def _sharpness(grey: cv2.typing.MatLike) -> float:
     """The second derivative over the first, each as a hundredth of the pixels exceed it.
 
-    An edge that is blurred by s pixels has about 1 / s, whatever its contrast.
+    An edge that is blurred by s pixels has about 1 / s, whatever its contrast. In what is very soft, the steps between the 256
+    values of a pixel look like edges: there it is measured once more, on smoothed values, and the smaller counts.
     """
     curve = cv2.convertScaleAbs(cv2.Laplacian(grey, cv2.CV_16S))
     slope = cv2.max(*(cv2.convertScaleAbs(cv2.Sobel(grey, cv2.CV_16S, x, 1 - x), alpha=1 / 8) for x in (0, 1)))
-    return _high(curve) / (_high(slope) + 0.5)
+    sharpness = _high(curve) / (_high(slope) + 0.5)
+    if sharpness >= _SOFT:
+        return sharpness
+    smooth = cv2.GaussianBlur(np.asarray(grey, np.float32), (0, 0), 1.0)
+    steep = cv2.magnitude(*(cv2.Sobel(smooth, cv2.CV_32F, x, 1 - x, scale=1 / 8) for x in (0, 1)))
+    again = np.quantile(np.abs(cv2.Laplacian(smooth, cv2.CV_32F)), 0.99) / (np.quantile(steep, 0.99) + 0.1)
+    return min(sharpness, _SOFT_SCALE * float(again))
 
 
 def _high(values: cv2.typing.MatLike) -> int:

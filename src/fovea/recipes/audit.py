@@ -45,7 +45,13 @@ class AuditResult:
     def to_json(self) -> dict[str, Any]:
         written = {"applied": self.applied, "subset": self.subset}
         told = {
-            name: {"path": str(w.path), "num_pictures": w.num_pictures, "num_left_out": w.num_left_out, "by_class": w.by_class, "by_split": w.by_split}
+            name: {
+                "path": str(w.path),
+                "num_pictures": w.num_pictures,
+                "num_left_out": w.num_left_out,
+                "by_class": w.by_class,
+                "by_split": w.by_split,
+            }
             for name, w in written.items()
             if w is not None
         }

@@ -24,7 +24,7 @@ def on_both_sides(seen: Seen, *, of: Split, into: Sequence[Split]) -> list[Fault
 
     def note(row: int, other: int, unlike: float, mirrored: bool) -> None:
         there = seen.items[other].split
-        if seen.items[row].split == of and there in into:
+        if there is not None and there in into and seen.items[row].split == of:
             found = _Other(-_RANK[there], unlike, other, mirrored)
             gravest[row] = min(found, gravest.get(row, found))
 

@@ -30,5 +30,7 @@ def odd_sizes(seen: Seen) -> list[Fault]:
     for row in odd if len(odd) <= max(1, _MOST * len(sides)) else ():
         fact = seen.fact(row)
         problem = f"has {fact.width_px} x {fact.height_px} px, where about {usual:.0f} px a side are usual"
-        faults.append(Fault((row,), problem, {"path": seen.path(row), "width_px": fact.width_px, "height_px": fact.height_px, "problem": problem}))
+        faults.append(
+            Fault((row,), problem, {"path": seen.path(row), "width_px": fact.width_px, "height_px": fact.height_px, "problem": problem})
+        )
     return faults

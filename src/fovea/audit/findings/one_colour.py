@@ -18,7 +18,9 @@ _SPREAD = 6.0  # of 255, root mean square; the flattest of 4,000 photos of cats 
 def one_colour(seen: Seen) -> list[Fault]:
     """Pictures whose colours hardly differ."""
     return [
-        Fault((row,), "is almost one colour", {"path": seen.path(row), "colour_spread": fact.colour_spread, "problem": "is almost one colour"})
+        Fault(
+            (row,), "is almost one colour", {"path": seen.path(row), "colour_spread": fact.colour_spread, "problem": "is almost one colour"}
+        )
         for row in seen.rows
         if (fact := seen.fact(row)).colour_spread < _SPREAD
     ]

@@ -2,7 +2,15 @@
 
 from fovea.audit.finding import FINDINGS, Fault, FindingInfo, Seen
 
-_TURN = {2: "mirrored", 3: "upside down", 4: "upside down and mirrored", 5: "lying and mirrored", 6: "lying", 7: "lying and mirrored", 8: "lying"}
+_TURN = {
+    2: "mirrored",
+    3: "upside down",
+    4: "upside down and mirrored",
+    5: "lying and mirrored",
+    6: "lying",
+    7: "lying and mirrored",
+    8: "lying",
+}
 
 
 @FINDINGS.add(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,7 @@ def _questions(facts: Sequence[PictureFacts]) -> list[_Asked]:
         bounds = np.unique(np.quantile(numbers, np.linspace(0, 1, _NUM_BINS + 1)[1:-1]))
         values = np.searchsorted(bounds, numbers, side="left")
         ends = [numbers.min(), *bounds, numbers.max()]
-        names = [f"{what} {low:.4g} to {high:.4g}" for low, high in zip(ends[:-1], ends[1:], strict=True)]
+        names = [f"{what} {low:.4g} to {high:.4g}" for low, high in pairwise(ends)]
         asked.append(_without_rare(_Asked(what, values, names)))
     return asked
 
@@ -138,7 +139,7 @@ def _without_rare(asked: _Asked) -> _Asked:
         return _Asked(asked.what, np.zeros_like(asked.values), ["any"])
     new = np.full(len(asked.names), int(np.searchsorted(kept, counts.argmax())))
     new[kept] = np.arange(len(kept))
-    return _Asked(asked.what, new[asked.values], [asked.names[i] for i in kept])
+    return _Asked(asked.what, new[asked.values], [asked.names[int(i)] for i in kept])
 
 
 def _expected(table: _Table) -> npt.NDArray[np.float64]:

@@ -30,5 +30,11 @@ def split_groups(seen: Seen) -> list[Fault]:
             counts = {split: len(rows) for split, rows in sorted(by_split.items())}
             told = ", ".join(f"{count:,} in {split}" for split, count in counts.items())
             shown = [rows[place] for place in range(_SHOWN) for rows in by_split.values() if place < len(rows)][:_SHOWN]
-            faults.append(Fault(tuple(shown), f"is of group {name!r}, which has {told}", {"group": name, "splits": counts, "paths": [seen.path(r) for r in shown]}))
+            faults.append(
+                Fault(
+                    tuple(shown),
+                    f"is of group {name!r}, which has {told}",
+                    {"group": name, "splits": counts, "paths": [seen.path(r) for r in shown]},
+                )
+            )
     return faults

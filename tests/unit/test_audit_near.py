@@ -1,0 +1,154 @@
+"""Near duplicates: every way of changing a picture is seen through, and pictures that only look alike are not reported."""
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+import pytest
+from tests.painted import CHANGES, Pixels, facts_of, photo
+
+from fovea.audit.candidates import candidates
+from fovea.audit.near import Pair, families, find_near, near_by_embedding
+from fovea.data.facts import mirror_mask
+from fovea.files import hash_bytes
+from fovea.types import PictureFacts
+
+
+def name(*parts: object) -> str:
+    """A content hash for a picture of a test: no order among them means anything."""
+    return hash_bytes(*map(str, parts))
+
+
+def pairs_of(pictures: Mapping[str, Pixels], **options: object) -> list[Pair]:
+    facts = {content: facts_of(pixels) for content, pixels in pictures.items()}
+
+    def thumbnails(asked: Mapping[str, PictureFacts]) -> dict[str, np.ndarray]:
+        return {content: facts[content].thumbnail for content in asked}
+
+    return find_near(facts, thumbnails, **options)
+
+
+@pytest.fixture(scope="module")
+def others() -> dict[str, Pixels]:
+    return {name("other", seed): photo(1000 + seed) for seed in range(150)}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_copy_is_found_and_nothing_else(change: str, others: dict[str, Pixels]) -> None:
+    pictures = dict(others)
+    for seed in range(12):
+        pictures[name(seed)] = photo(seed)
+        pictures[name(seed, change)] = CHANGES[change](photo(seed))
+    found = pairs_of(pictures)
+    assert {frozenset((pair.first, pair.second)) for pair in found} == {frozenset((name(seed), name(seed, change))) for seed in range(12)}
+    assert all(0.8 < pair.similarity <= 1 for pair in found)
+    assert {pair.mirrored for pair in found} == {change.startswith("mirrored")}
+
+
+def test_pictures_of_their_own_are_not_reported(others: dict[str, Pixels]) -> None:
+    assert pairs_of(others) == []
+
+
+def test_the_order_changes_nothing(others: dict[str, Pixels]) -> None:
+    pictures = others | {name("copy"): others[name("other", 3)][:, ::-1]}
+    backwards = dict(reversed(list(pictures.items())))
+    assert pairs_of(pictures) == pairs_of(backwards) != []
+
+
+def test_two_pictures_are_enough() -> None:
+    one = photo(1)
+    assert len(pairs_of({"aa": one, "bb": CHANGES["half the size"](one)})) == 1
+    assert pairs_of({"aa": one, "bb": photo(2)}) == []
+    assert pairs_of({"aa": one}) == pairs_of({}) == []
+
+
+def test_what_is_almost_one_colour_has_no_copies() -> None:
+    grey = {name(seed): np.full((90, 120, 3), 120, np.uint8) + np.uint8(seed) for seed in range(5)}
+    assert pairs_of(grey) == []
+
+
+def test_pictures_alike_by_nature_are_not_copies() -> None:
+    """Discs on black, as digits or cells: all are alike, and only the one that stands there twice is reported."""
+    rng = np.random.default_rng(0)
+    pictures = {}
+    for index in range(300):
+        pixels = np.zeros((96, 96, 3), np.uint8)
+        x, y, radius = (float(v) for v in (*rng.uniform(36, 60, 2), rng.uniform(16, 26)))
+        cv2.ellipse(pixels, ((x, y), (2 * radius, 2 * radius * rng.uniform(0.6, 1)), float(rng.uniform(0, 180))), (230, 230, 230), -1)
+        pictures[name(index)] = pixels
+    pictures[name(7, "copy")] = CHANGES["compressed anew"](pictures[name(7)])
+    found = pairs_of(pictures)
+    assert frozenset((name(7), name(7, "copy"))) in {frozenset((pair.first, pair.second)) for pair in found}
+    assert len(found) <= 3  # of 44,850 pairs
+
+
+def test_a_crowd_of_copies_becomes_one_family(others: dict[str, Pixels]) -> None:
+    """A film of a scene in which nothing moves: too many to compare each with each, and yet all are joined."""
+    rng = np.random.default_rng(1)
+    frames = {name("frame", index): np.clip(photo(5) + rng.normal(0, 3, (120, 160, 3)), 0, 255).astype(np.uint8) for index in range(200)}
+    found = pairs_of(others | frames)
+    assert families(found) == [sorted(frames)]
+    assert len(found) < 200 * 40
+
+
+def test_families_join_through_any_number_of_steps() -> None:
+    pairs = [Pair("a", "b", 1, False), Pair("d", "e", 1, False), Pair("c", "b", 1, True)]
+    assert families(pairs) == [["a", "b", "c"], ["d", "e"]]
+    assert families([]) == []
+
+
+def test_candidates_against_every_pair() -> None:
+    """All pairs that differ in at most 5 bits are found, most of those with 6 to 8, and none with more; mirrored ones too."""
+    rng = np.random.default_rng(2)
+    hashes = rng.integers(0, 1 << 63, (400, 2), dtype=np.uint64)
+    mirror = mirror_mask()
+    planted = {}
+    for index in range(120):
+        bits = index % 10
+        turned = np.uint64(sum(1 << int(bit) for bit in rng.choice(63, bits, replace=False)))
+        mirrored = index % 3 == 0
+        hashes[200 + index, 0] = hashes[index, 1] ^ turned ^ (mirror if mirrored else np.uint64(0))
+        planted[index, 200 + index, mirrored] = bits
+    found = candidates(hashes, mirror=mirror)
+    keys = set(zip(found.first.tolist(), found.second.tolist(), found.mirrored.tolist(), strict=True))
+    assert len(keys) == len(found.first)
+    assert {key for key, bits in planted.items() if bits <= 5} <= keys
+    nearly = [key for key, bits in planted.items() if 6 <= bits <= 8]
+    assert sum(key in keys for key in nearly) > 0.4 * len(nearly)
+    assert not keys & {key for key, bits in planted.items() if bits > 8}
+    assert not found.crowded.any()
+    assert keys <= set(planted)
+
+
+def test_equal_hashes_of_any_number_stay_few_pairs() -> None:
+    hashes = np.full((5_000, 25), 12345, np.uint64)
+    found = candidates(hashes, mirror=mirror_mask())
+    assert found.crowded.all()
+    assert set(found.first.tolist()) | set(found.second.tolist()) == set(range(5_000))
+    assert len(found.first) <= 5_000 * 10
+
+
+def test_no_hashes_give_no_pairs() -> None:
+    found = candidates(np.zeros((0, 25), np.uint64), mirror=mirror_mask())
+    assert [len(part) for part in found] == [0, 0, 0, 0]
+
+
+def test_neighbours_by_embedding_show_what_a_hash_cannot(others: dict[str, Pixels]) -> None:
+    whole = photo(3)
+    part = whole[18:102, 24:136]  # 70 % of each side
+    pictures = others | {"aa": whole, "bb": part}
+    assert pairs_of(pictures) == []
+    (pair,) = pairs_of(pictures, neighbours=[("aa", "bb"), ("aa", name("other", 1)), ("aa", "not there")])
+    assert (pair.first, pair.second, pair.mirrored) == ("aa", "bb", False)
+
+
+def test_near_embeddings_are_found() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(500, 64)).astype(np.float32) + 2
+    names = [f"{index:03}" for index in range(500)]
+    for index in range(40):
+        vectors[100 + index] = vectors[index] + rng.normal(size=64) * 0.15
+    found = near_by_embedding(names, vectors)
+    planted = {(f"{index:03}", f"{100 + index:03}") for index in range(40)}
+    assert set(found) <= planted
+    assert len(found) >= 36
