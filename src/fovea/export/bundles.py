@@ -24,7 +24,8 @@ from fovea.versions import versions
 Arrays = Pixels | Floats
 
 NUM_GOLDEN = 4  # pictures that travel with a bundle and are run at every load: a few milliseconds
-NUM_COMPARED = 16  # pictures on which torch and the engine must agree before anything is written
+NUM_COMPARED = 8  # pictures on which torch and the engine must agree before anything is written
+_TURN = 4  # pictures that torch answers at once: four turns of 4 take half the time of one of 16 (2 cores, MobileNetV2)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Trained:
         self.network.eval()
         try:
             with torch.inference_mode():
-                embedding = self.network.body(torch.from_numpy(pixels))
+                embedding = torch.cat([self.network.body(turn) for turn in torch.from_numpy(pixels).split(_TURN)])
                 logits = self.network.head(embedding) / self.temperature
                 return {"probabilities": logits.softmax(dim=1).numpy(), "embedding": embedding.numpy()}
         finally:
