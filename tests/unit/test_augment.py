@@ -325,6 +325,36 @@ def test_mixes_that_cannot_be() -> None:
         check_error(caught.value, says)
 
 
+def test_a_preset_with_mixes() -> None:
+    both = create_augmentation("light+mixup+cutmix")
+    assert both.ops == create_augmentation("light").ops
+    assert both.describe()[3:] == ["mixup(chance=1, alpha=0.2)", "cutmix(chance=1, alpha=1)"]
+    assert len({create_augmentation(name).key for name in ("light", "light+mixup", "light+cutmix", "light+mixup+cutmix")}) == 4
+    assert pickle.loads(pickle.dumps(both)) == both
+    batch, targets = np.stack([picture(8, 8, seed) for seed in range(4)]), np.eye(4, dtype=np.float32)
+    same, said = create_augmentation("light").mixed(batch, targets, np.random.default_rng(0))
+    assert same is batch
+    assert said is targets
+    for seed in range(40):  # one of the two, each now and then
+        mixed, said = both.mixed(batch, targets, np.random.default_rng(seed))
+        alone = []
+        for mix in both.mixes:
+            rng = np.random.default_rng(seed)
+            rng.integers(2)
+            alone.append(mix(batch, targets, rng)[0])
+        assert any(np.array_equal(mixed, one) for one in alone)
+    for wrong, says, fix in (
+        ("light+cutmux", "no mix is called 'cutmux'", "cutmix"),
+        ("cutmix", "no augmentation preset is called 'cutmix'", "none+cutmix"),
+        ("light+", "no mix is called ''", "choose one of these"),
+        ("+mixup", "no augmentation preset is called ''", "choose one of these"),
+    ):
+        with pytest.raises(UnknownName) as caught:
+            create_augmentation(wrong)
+        check_error(caught.value, says)
+        assert fix in caught.value.fix
+
+
 # --- the command
 
 
@@ -333,7 +363,7 @@ def folder(tmp_path: Path) -> Path:
     for label in ("a", "b"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(2):
-            pixels = np.random.default_rng(number).integers(0, 256, (12, 15, 3), np.uint8)
+            pixels = np.random.default_rng([number, ord(label)]).integers(0, 256, (12, 15, 3), np.uint8)
             large = cv2.resize(pixels, (300, 240), interpolation=cv2.INTER_CUBIC)
             cv2.imwrite(str(tmp_path / "photos" / label / f"{number}.png"), large)
     return tmp_path / "photos"
@@ -368,6 +398,26 @@ def test_the_sheet_shows_what_it_says(folder: Path, tmp_path: Path) -> None:
         enlarged = np.repeat(np.repeat(pixels, 3, axis=0), 3, axis=1)  # 64 px are shown three times as large
         found = cv2.matchTemplate(drawn, enlarged, cv2.TM_SQDIFF)
         assert found.min() < 0.01 * enlarged.size  # rounding of its Fourier transform
+
+
+def test_mixed_draws_are_shown_with_what_is_left_of_the_picture(folder: Path, tmp_path: Path) -> None:
+    """CutMix alone: where a draw differs from the picture another one is seen, and the share counts these places."""
+    sheet = fovea.augment(str(folder), out=str(tmp_path / "s.png"), preset="none+cutmix", image_size=96)
+    plain = fovea.augment(str(folder), out=str(tmp_path / "p.png"), preset="none", image_size=96)
+    assert plain.shares == ()
+    assert len(sheet.shares) == 9
+    assert len(set(sheet.shares)) > 5
+    for share, draw, whole in zip(sheet.shares, sheet.draws, plain.draws, strict=True):
+        assert (draw.pixels == whole.pixels).all(axis=2).mean() == pytest.approx(share, abs=0.02)
+    assert np.array_equal(sheet.validation.pixels, plain.validation.pixels)
+    assert sheet.to_json()["shares"] == list(sheet.shares)
+    again = fovea.augment(str(folder), out=str(tmp_path / "t.png"), preset="none+cutmix", image_size=96)
+    assert again.out.read_bytes() == sheet.out.read_bytes()
+
+
+def test_what_a_training_leaves_out_stands_on_the_sheet(folder: Path, tmp_path: Path) -> None:
+    sheet = fovea.augment(str(folder), out=str(tmp_path / "s.png"), preset="tiny_imagenet", image_size=96)
+    assert "fovea train: samplewise is left out" in sheet.to_text()
 
 
 def test_boxes_and_masks_are_drawn(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
 from fovea.loading.scan import scan
 from fovea.loading.stored import StoredPictures
-from fovea.transforms import MIXES
+from fovea.transforms import MIXES, Augmentation, Mix, create_augmentation
 from fovea.transforms.preprocessing import square
 
 SIZE = 24
@@ -29,6 +29,12 @@ class Jumble:
 
     is_identity = False
     key = "jumble"
+
+    def __init__(self, *mixes: Mix) -> None:
+        self.mixes = mixes
+
+    def mixed(self, batch: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return Augmentation(mixes=self.mixes).mixed(batch, targets, rng)
 
     def pixels(self, pixels: np.ndarray, rng: np.random.Generator, size_px: int) -> np.ndarray:
         time.sleep(rng.integers(3) / 1000)
@@ -101,7 +107,7 @@ def test_seed_and_epoch_draw_anew(pictures):
 
 def test_without_augmentation_it_is_what_the_preprocessing_gives(pictures):
     exact = pictures.resized(square(SIZE))
-    for identity in (None, type("Nothing", (), {"is_identity": True})()):
+    for identity in (None, create_augmentation("none")):
         batches = list(loader(exact, augmentation=identity, shuffle=False).epoch(7))
         for place, row in enumerate(reversed(range(COUNT))):
             item = pictures.items[row]
@@ -128,26 +134,45 @@ def test_floats_are_to_the_bit_those_of_the_network(pictures):
 @pytest.mark.parametrize("scaling", [None, Scaling.of([1, 2, 3], [0.5, 0.5, 0.5])])
 def test_mixed_batches_and_their_targets(pictures, scaling):
     """Targets of row r are class r % 3 here; every mixed picture is the blend that its shares state."""
-    mix = MIXES["mixup"].build(alpha=1.0)
-    options = {"scaling": scaling, "mix": mix, "num_classes": 3}
+    mixup, cutmix = MIXES["mixup"].build(alpha=1.0), MIXES["cutmix"].build()
 
-    def made(**more: object) -> Loader:
+    def made(*mixes: Mix, **more: object) -> Loader:
         return Loader(
-            pictures, np.arange(COUNT), np.arange(COUNT) % 3, batch_size=5, size_px=SIZE, augmentation=Jumble(), shuffle=True, seed=3, **more,  # type: ignore[arg-type]
+            pictures, np.arange(COUNT), np.arange(COUNT) % 3, batch_size=5, size_px=SIZE, augmentation=Jumble(*mixes), num_classes=3,
+            scaling=scaling, shuffle=True, seed=3, **more,  # type: ignore[arg-type]
         )  # fmt: skip
 
-    plain = list(made(scaling=scaling).epoch(1))
-    mixed = list(made(**options, threads=7).epoch(1))
+    plain = list(made().epoch(1))
+    mixed = list(made(mixup, cutmix, threads=7).epoch(1))
     for (before, classes), (after, shares) in zip(plain, mixed, strict=True):
         assert (after.dtype, after.shape, shares.dtype, shares.shape) == (before.dtype, before.shape, np.float32, (len(before), 3))
         np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-6)
         assert shares[np.arange(len(classes)), classes].min() >= 0
         assert not np.array_equal(after, before)
     for start in (1, 3):
-        rest = list(made(**options, threads=1).epoch(1, start))
+        rest = list(made(mixup, cutmix, threads=1).epoch(1, start))
         for (pixels, shares), (whole_pixels, whole_shares) in zip(rest, mixed[start:], strict=True):
             np.testing.assert_array_equal(pixels, whole_pixels)
             np.testing.assert_array_equal(shares, whole_shares)
+    for (_, one), (_, other) in zip(made(mixup).epoch(1), made(mixup).epoch(2), strict=True):
+        assert not np.array_equal(one, other), "each epoch and each batch draws anew"
+
+
+def test_pictures_that_are_only_mixed_are_otherwise_as_they_are(pictures):
+    """Of batches with CutMix, every pixel is that of one of the batch's own pictures."""
+    exact = pictures.resized(square(SIZE))
+    options = {"shuffle": False, "num_classes": 230}
+    plain = loader(exact, augmentation=None, shuffle=False)
+    mixed = loader(exact, augmentation=create_augmentation("none+cutmix"), **options)
+    for (before, _), (after, shares) in zip(plain.epoch(0), mixed.epoch(0), strict=True):
+        assert (after[:, None] == before[None]).all(axis=-1).any(axis=1).all()
+        assert shares.shape == (len(before), 230)
+
+
+def test_a_class_without_a_column_cannot_be_mixed(pictures):
+    with pytest.raises(InputError, match="not every class has a column") as caught:
+        loader(pictures, augmentation=Jumble(MIXES["cutmix"].build()), num_classes=220)
+    assert caught.value.got == "num_classes=220, class 220"
 
 
 @pytest.mark.parametrize("scaling", [None, Scaling.of([0, 0, 0], [1, 1, 1])])

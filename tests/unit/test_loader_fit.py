@@ -117,7 +117,17 @@ def test_auto_is_light_for_photos_and_none_for_characters_and_says_so():
 def test_what_would_have_to_be_shipped_is_said_to_be_left_out():
     preset, (note,) = choose("tiny_imagenet")
     assert preset == "tiny_imagenet"
-    assert note.startswith("samplewise of the preset tiny_imagenet is left out")
+    assert note.startswith("--augment tiny_imagenet: samplewise is left out: validation, test and the model")
+
+
+def test_how_mixed_pictures_are_counted_is_said():
+    preset, (note,) = choose("standard+mixup+cutmix")
+    assert preset == "standard+mixup+cutmix"
+    assert note.startswith("--augment standard+mixup+cutmix: mixup or cutmix blends the pictures of each batch")
+    assert "right is the class with the largest share" in note
+    augmentation = augmentation_of("none+cutmix")
+    assert augmentation is not None
+    assert augmentation.describe() == ["cutmix(chance=1, alpha=1)"]
 
 
 def test_shares_of_classes_can_be_learned(tmp_path):
@@ -141,6 +151,8 @@ def test_augmentation_that_cannot_be():
     assert "--strategy scratch" in caught.value.fix
     with pytest.raises(UnknownName, match="'ligt'"):
         choose("ligt")
+    with pytest.raises(UnknownName, match="no mix is called 'cutmi'"):
+        choose("light+cutmi")
     assert augmentation_of("none") is None
 
 
@@ -165,11 +177,12 @@ def seen_by_the_network(monkeypatch):
     return seen
 
 
-def test_only_training_is_augmented(photos: Path, tmp_path, seen_by_the_network):
+@pytest.mark.parametrize("augment", ["light", "none+cutmix", "tiny_imagenet"])
+def test_only_training_is_augmented(photos: Path, tmp_path, seen_by_the_network, augment):
     """From the front door: what the network sees while it is measured is byte for byte what the bundle's preprocessing gives."""
     import fovea
 
-    run = fovea.train(str(photos), out=str(tmp_path / "run"), strategy="scratch", image_size=28, epochs=2, augment="light")
+    run = fovea.train(str(photos), out=str(tmp_path / "run"), strategy="scratch", image_size=28, epochs=2, augment=augment)
     batches = [(training, batch) for _, training, batch in seen_by_the_network]
     body = seen_by_the_network[0][0]
     exact = set()
@@ -213,10 +226,11 @@ def test_a_picture_that_changes_while_it_learns_is_named(photos: Path, tmp_path,
     assert (tmp_path / "run" / "checkpoint" / "settings.json").exists(), "the run can be taken up when the files are back"
 
 
-def test_an_augmented_run_resumes_to_the_same_network(photos: Path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("augment", ["light", "standard+mixup+cutmix"])
+def test_an_augmented_run_resumes_to_the_same_network(photos: Path, tmp_path, monkeypatch, augment):
     import fovea
 
-    options = {"strategy": "scratch", "image_size": 28, "epochs": 3, "augment": "light"}
+    options = {"strategy": "scratch", "image_size": 28, "epochs": 3, "augment": augment}
     whole = fovea.train(str(photos), out=str(tmp_path / "whole"), **options)
     monkeypatch.setattr(loop, "_SAVE_S", 0.0)
     save, count = loop.save_checkpoint, []

@@ -17,7 +17,7 @@ from fovea.types import Floats, Ints
 if TYPE_CHECKING:
     from fovea.loading.scaling import Scaling
     from fovea.loading.stored import StoredPictures
-    from fovea.transforms import Augmentation, Mix
+    from fovea.transforms import Augmentation
 
 _TURN = 8  # pictures a turn of a thread: the threads share a batch, so that the first one comes soon and few are in memory
 _MOST_PARTS = 16  # batches whose memory is looked after
@@ -71,9 +71,9 @@ class Loader(Batches):
         targets: Of all of them, (N,).
         batch_size: Pictures in a batch.
         size_px: Side of what the model receives.
-        augmentation: Drawn anew for each picture in each epoch; None gives the pictures as they are.
-        mix: Blends the pictures of a batch with one another, and their targets, which are then shares of the classes.
-        num_classes: Needed where they are mixed.
+        augmentation: Drawn anew for each picture in each epoch; None gives the pictures as they are. Where it mixes the
+            pictures of a batch, targets are shares of the classes.
+        num_classes: Needed where pictures are mixed.
         scaling: Gives float32, normalised for the network; without it the network does that itself.
         shuffle: Whether each epoch has an order of its own.
         seed: Of the order and of the augmentation.
@@ -81,7 +81,7 @@ class Loader(Batches):
         prefetch: Batches that are being made, or wait, while one is in use.
 
     Raises:
-        InputError: There is no augmentation, and the pictures have another size.
+        InputError: There is no augmentation, and the pictures have another size; or they are mixed, and a class has no column.
     """
 
     def __init__(
@@ -93,7 +93,6 @@ class Loader(Batches):
         batch_size: int,
         size_px: int,
         augmentation: Augmentation | None = None,
-        mix: Mix | None = None,
         num_classes: int = 0,
         scaling: Scaling | None = None,
         shuffle: bool,
@@ -103,8 +102,16 @@ class Loader(Batches):
     ) -> None:
         super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed)
         self.pictures, self.size_px, self.threads, self.prefetch = pictures, size_px, threads or num_threads(), prefetch
-        self.scaling, self.mix, self.num_classes = scaling, mix, num_classes
+        self.scaling, self.num_classes = scaling, num_classes
         self.augmentation = None if augmentation is None or augmentation.is_identity else augmentation
+        self.mixing = augmentation if augmentation is not None and augmentation.mixes else None
+        if self.mixing and not 0 <= int(np.max(targets, initial=0)) < num_classes:
+            raise InputError(
+                "pictures are mixed, and not every class has a column in their targets",
+                got=f"num_classes={num_classes}, class {int(np.max(targets, initial=0))}",
+                expected="num_classes above every class number",
+                fix="pass the number of classes",
+            )
         if self.augmentation is None and pictures.size_px != size_px:
             raise InputError(
                 "pictures that are not augmented must have the size that the model receives",
@@ -134,14 +141,14 @@ class Loader(Batches):
         for turn in map_ordered(fill, self._turns(epoch, start_batch), threads=self.threads, ahead=ahead):
             if turn.is_last:
                 targets = self.targets[self.rows[turn.places]]
-                yield (turn.batch, targets) if self.mix is None else self._mixed(self.mix, turn.batch, targets, [epoch, number])
+                yield self._mixed(self.mixing, turn.batch, targets, epoch, number) if self.mixing else (turn.batch, targets)
                 number += 1
         self.pictures.flush()
 
-    def _mixed(self, mix: Mix, batch: Arrays, targets: Ints, where: list[int]) -> tuple[Arrays, Floats]:
-        rng = np.random.default_rng([self.seed, where[0], self.num_examples + where[1]])  # behind those of the pictures
+    def _mixed(self, mixing: Augmentation, batch: Arrays, targets: Ints, epoch: int, number: int) -> tuple[Arrays, Floats]:
+        rng = np.random.default_rng([self.seed, epoch, self.num_examples + number])  # behind those of the pictures
         shares = np.eye(self.num_classes, dtype=np.float32)[targets]
-        return mix(batch, shares, rng)  # type: ignore[type-var]  # either kind of batch, but no mixture of the two
+        return mixing.mixed(batch, shares, rng)  # type: ignore[type-var]  # either kind of batch, but no mixture of the two
 
     def _turns(self, epoch: int, start_batch: int) -> Iterator[_Turn]:
         room = _Room((self.batch_size, self.size_px, self.size_px, 3), self.scaling is not None)

@@ -42,9 +42,10 @@ STEPS = {
     "augment": "take a lighter --augment, or a smaller --image-size",
     "collate": "memory is slow: a smaller --image-size helps",
     "to float": "memory is slow: a smaller --image-size helps",
+    "mix": "take an --augment without a mix, or a smaller --image-size",  # where there is one
 }
-COLD = ("read", "hash", "decode", "resize", "keep", "augment", "collate", "to float")  # what the first epoch does
-WARM = ("fetch", "augment", "collate", "to float")  # and each further one
+COLD = ("read", "hash", "decode", "resize", "keep", "augment", "collate", "to float", "mix")  # what the first epoch does
+WARM = ("fetch", "augment", "collate", "to float", "mix")  # and each further one
 
 
 @dataclass
@@ -84,12 +85,13 @@ class Pipeline:
 
     def shares(self, names: Iterable[str]) -> dict[str, float]:
         """What part of the time of these steps each of them takes; they sum to 1."""
-        seconds = {name: self.steps[name].ms_per_picture for name in names}
+        seconds = {name: self.steps[name].ms_per_picture for name in names if name in self.steps}
         return {name: value / (sum(seconds.values()) or 1) for name, value in seconds.items()}
 
     def bottleneck(self, names: Sequence[str]) -> str:
         """The slowest of these steps."""
-        return max(names, key=lambda name: self.steps[name].ms_per_picture)
+        shares = self.shares(names)
+        return max(shares, key=lambda name: shares[name])
 
     def to_json(self) -> dict[str, Any]:
         cold, warm = self.shares(COLD), self.shares(WARM)
@@ -192,8 +194,8 @@ def watch_pipeline(
             pictures = StoredPictures(store, source, alone.items, alone.hashes, preprocessing=way)
             rows = np.arange(len(alone.items))
             together = Loader(
-                pictures, rows, rows,
-                batch_size=batch_size, size_px=size_px, augmentation=augmentation, scaling=scaling,
+                pictures, rows, np.zeros_like(rows),
+                batch_size=batch_size, size_px=size_px, augmentation=augmentation, num_classes=1, scaling=scaling,
                 shuffle=True, seed=seed, threads=threads,
             )  # fmt: skip
             cold_s, warm_s = (_epoch(together, epoch) for epoch in (0, 1))
@@ -215,7 +217,7 @@ class _Alone:
     ) -> None:
         self.source, self.store, self.way, self.augmentation, self.scaling = source, store, way, augmentation, scaling
         self.size_px, self.threads = size_px, threads
-        self.steps = {name: Step(name) for name in STEPS}
+        self.steps = {name: Step(name) for name in STEPS if name != "mix" or augmentation.mixes}
         self.problems: list[UnreadableImage] = []
         self.items: list[Item] = []  # those that can be read,
         self.hashes: list[str] = []  # and their contents
@@ -247,10 +249,19 @@ class _Alone:
         self._time("collate", lambda pair: _put(*pair), list(zip(batch, ready, strict=True)))
         scaled = self.scaling.rows(self.size_px)
         self._time("to float", lambda pair: self._scale(*pair, scaled), list(zip(floats, batch, strict=True)))
+        if self.augmentation.mixes:
+            self._mix(floats, seed)
 
     def _scale(self, out: Floats, pixels: Pixels, rows: tuple[Floats, Floats]) -> Floats:
         self.scaling.into(out, pixels, rows)
         return out
+
+    def _mix(self, floats: Floats, seed: int) -> None:
+        """By one thread, as in the loader, where whole batches are mixed as they are handed out."""
+        started, step = time.perf_counter(), self.steps["mix"]
+        self.augmentation.mixed(floats, np.ones((len(floats), 1), np.float32), np.random.default_rng(seed))
+        step.seconds += time.perf_counter() - started
+        step.num_pictures, step.num_bytes = step.num_pictures + len(floats), step.num_bytes + floats.nbytes
 
     def _read(self, item: Item) -> bytes | UnreadableImage:
         try:

@@ -36,5 +36,6 @@ class Scaling:
     def into(out: Floats, pixels: Pixels, rows: tuple[Floats, Floats]) -> None:
         """uint8 (H, W, 3) -> `out`, float32 (H, W, 3)."""
         flat = out.reshape(len(out), -1)
-        np.subtract(pixels.reshape(len(pixels), -1), rows[0], out=flat)
+        np.copyto(out, pixels)  # first, so that numpy need not convert piece by piece: two thirds of the time
+        np.subtract(flat, rows[0], out=flat)
         np.multiply(flat, rows[1], out=flat)

@@ -41,7 +41,9 @@ def bench_data(
     """Time each step between your disk and the model, and see which one makes it wait.
 
     Each step is timed alone with all threads at it: list, read, hash, decode, resize, keep (decoded pictures, for later
-    epochs), fetch (them again), augment, collate (into a batch) and to float (normalised, as the network takes them). Then come two whole epochs: the first, which decodes, and a further one. Nothing is kept of it afterwards.
+    epochs), fetch (them again), augment, collate (into a batch) and to float (normalised, as the network takes them); and
+    mix, where --augment mixes pictures. Then come two whole epochs: the first, which decodes, and a further one. Nothing is
+    kept of it afterwards.
 
     Args:
         data: As for `fovea train`.

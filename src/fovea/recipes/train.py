@@ -57,8 +57,9 @@ def train(
         weights: "auto", "none", a file (.safetensors, .pth), the folder of an earlier run, or hub:OWNER/NAME@REVISION.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
         image_size: Side in pixels of the square that the network sees; by default the weights' own.
-        augment: How training pictures are varied in each epoch: "none", "light", "standard", "strong" or another preset;
-            "auto" takes light where a network learns from nothing from pictures of more than 32 px.
+        augment: How training pictures are varied in each epoch: "none", "light", "standard", "strong" or another preset, with
+            "+mixup" or "+cutmix" behind it to mix them with one another; `fovea augment` shows them. "auto" takes light
+            where a network learns from nothing from pictures of more than 32 px.
         epochs: At most so many passes over the pictures, where there are any; early stopping mostly ends sooner.
         batch_size: Pictures a step.
         lr: Learning rate of Adam.

@@ -16,17 +16,23 @@ _CHARACTERS_PX = 32  # pictures as small as these are often of characters (MNIST
 
 
 def augmentation_of(preset: str) -> Augmentation | None:
-    """The augmentation of a preset; None where it changes nothing.
+    """The augmentation of a preset, with its mixes ("standard+cutmix"); None where it changes nothing.
 
     Raises:
-        UnknownName: No preset has that name.
+        UnknownName: No preset has that name, or no mix.
     """
     if preset == "none":
         return None
     from fovea.transforms import create_augmentation
 
     augmentation = create_augmentation(preset)
-    return None if augmentation.is_identity else augmentation
+    return None if augmentation.is_identity and not augmentation.mixes else augmentation
+
+
+def left_out(augmentation: Augmentation) -> str:
+    """What a training does not do of an augmentation, and why; "" where it does all of it."""
+    names = ", ".join(op.name for op in augmentation.float_ops)
+    return names and f"{names} is left out: validation, test and the model that is shipped would need it too"
 
 
 def choose_augment(asked: str, *, strategy: str, augments: bool, size_px: int, notes: list[str]) -> str:
@@ -61,7 +67,14 @@ def choose_augment(asked: str, *, strategy: str, augments: bool, size_px: int, n
             expected="a strategy that sees the pictures anew in each epoch, or no --augment",
             fix="add --strategy scratch, or leave --augment out",
         )
-    if augmentation is not None and augmentation.float_ops:
-        left_out = ", ".join(op.name for op in augmentation.float_ops)
-        notes.append(f"{left_out} of the preset {asked} is left out: it would have to be part of the model that is shipped")
+    if augmentation is not None:
+        notes += [f"--augment {asked}: {said}" for said in (left_out(augmentation), _of_mixes(augmentation)) if said]
     return asked
+
+
+def _of_mixes(augmentation: Augmentation) -> str:
+    names = " or ".join(mix.name for mix in augmentation.mixes)
+    return names and (
+        f"{names} blends the pictures of each batch, and loss and accuracy of training are those of blended pictures: "
+        "right is the class with the largest share"
+    )

@@ -73,7 +73,8 @@ def fit(
 
     Args:
         model: Inputs -> logits; ends with its best weights, on the device where it is.
-        train, validation: Without validation examples the last epoch counts as the best.
+        train, validation: Without validation examples the last epoch counts as the best. Targets of `train` may be shares of
+            the classes (mixed pictures): its accuracy then counts the class with the largest share as right.
         schedule: How long and how fast.
         checkpoint: A folder for `last.safetensors`, to go on from.
         key: What the result depends on beside the arguments; a checkpoint of another key is not resumed.
@@ -152,7 +153,7 @@ def _train_epoch(
             optimizer.step()
             so_far.batch += 1
             so_far.loss_sum += loss.item() * len(targets)
-            hard = targets if targets.ndim == 1 else targets.argmax(1)  # mixed pictures have a share of several classes
+            hard = targets if targets.ndim == 1 else targets.argmax(1)
             so_far.num_right += int((logits.argmax(1) == hard).sum())
             so_far.seconds = time.perf_counter() - started
             if time.perf_counter() - saved >= _SAVE_S and so_far.batch < len(train):

@@ -10,6 +10,7 @@ import numpy as np
 from fovea.errors import InputError
 from fovea.files import hash_json
 from fovea.transforms.fuse import carry_out, fuse, warp_mask
+from fovea.transforms.mix import Batch, Mix
 from fovea.transforms.op import FloatOp, Op
 from fovea.transforms.steps import Matrix, SizePx, Step, Warp, move_points
 from fovea.types import Floats, Pixels, Sample, Targets
@@ -21,18 +22,20 @@ _TOLERANCE_PX = 1e-3  # of a box at the picture's edge: what rounding to float32
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Operations that are applied to training pictures, in order.
+    """Operations that are applied to training pictures, in order, and mixes that blend the pictures of a batch afterwards.
 
     Safe in many threads at once, and can be pickled (with `Custom` if its function can).
 
     Args:
         ops: In order; those that give floats stand at the end (see `floats`).
+        mixes: Of several, one is drawn for each batch.
 
     Raises:
         InputError: Something else than an operation, or an operation after one that gives floats.
     """
 
     ops: tuple[Op, ...] = ()
+    mixes: tuple[Mix, ...] = ()
     _plan: tuple[tuple[Op, int, int], ...] = field(init=False, repr=False, compare=False)
     _num_lots: int = field(init=False, repr=False, compare=False)
 
@@ -48,7 +51,7 @@ class Augmentation:
 
     @property
     def is_identity(self) -> bool:
-        """Whether no operation is ever applied, so that pictures are only brought to their size."""
+        """Whether no operation is ever applied, so that pictures by themselves are only brought to their size."""
         return all(op.chance == 0 for op in self.ops)
 
     @property
@@ -59,11 +62,11 @@ class Augmentation:
     @property
     def key(self) -> str:
         """The same for the same operations with the same settings: part of the key of what is cached."""
-        return hash_json([_VERSION, [{"name": op.name, **op.settings()} for op in self.ops]])
+        return hash_json([_VERSION, *([{"name": one.name, **one.settings()} for one in some] for some in (self.ops, self.mixes))])
 
     def describe(self) -> list[str]:
-        """A line for each operation, with its settings."""
-        return [str(op) for op in self.ops]
+        """A line for each operation and each mix, with its settings."""
+        return [str(one) for one in (*self.ops, *self.mixes)]
 
     def draw(self, rng: np.random.Generator, size_px: SizePx) -> list[Step]:
         """What happens to one picture of this size: the steps of all operations, not yet fused.
@@ -123,6 +126,18 @@ class Augmentation:
         steps = fuse(self.draw(rng, size), size, None if size_px is None else (size_px, size_px))
         warps = [step for step in steps if isinstance(step, Warp)]
         return replace(sample, pixels=carry_out(steps, sample.pixels), targets=_moved(sample.targets, warps))
+
+    def mixed(self, batch: Batch, targets: Floats, rng: np.random.Generator) -> tuple[Batch, Floats]:
+        """A finished training batch whose pictures are blended with one another, as one of the mixes does it; see `Mix`.
+
+        Args:
+            batch: uint8 or float32 (B, H, W, 3); left as it was.
+            targets: float32 (B, K), shares of the classes; left as they were.
+            rng: Where chance comes from.
+        """
+        if not self.mixes:
+            return batch, targets
+        return self.mixes[int(rng.integers(len(self.mixes)))](batch, targets, rng)
 
     def floats(self, batch: Pixels) -> Floats:
         """Finished pictures as the model takes them: the operations that give floats, for any split.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fovea.errors import InputError
 from fovea.registry import Registry
 from fovea.transforms.limits import check_settings, limited
+from fovea.transforms.op import in_words, plain_settings
 from fovea.types import Floats, Ints
 
 Batch = TypeVar("Batch", npt.NDArray[np.uint8], Floats)
@@ -45,7 +46,20 @@ class Mix(ABC):
     alpha: float = limited(1.0, low=1e-3, high=1e3)
 
     def __post_init__(self) -> None:
-        check_settings(self, name=type(self).__name__.lower())
+        check_settings(self, name=self.name)
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry: the class's, in lower case."""
+        return type(self).__name__.lower()
+
+    def settings(self) -> dict[str, Any]:
+        """Its settings as JSON values."""
+        return plain_settings(self)
+
+    def __str__(self) -> str:
+        """Its name with its settings, as in "mixup(chance=1, alpha=0.2)"."""
+        return in_words(self.name, self.settings())
 
     def __call__(self, batch: Batch, targets: Floats, rng: np.random.Generator) -> tuple[Batch, Floats]:
         """Mixes each picture with another of the same batch; one share and one order are drawn for the whole batch.

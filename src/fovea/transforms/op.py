@@ -126,14 +126,14 @@ class Op(ABC):
 
     def settings(self) -> dict[str, Any]:
         """Its settings as JSON values; arrays and functions as their hash or name."""
-        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+        return plain_settings(self)
 
     def __str__(self) -> str:
         """Its name with its settings, as in "rotation(chance=1, fill=reflect, turn_range=(-0.1, 0.1))"."""
         told = self.settings()
         if told.get("fill") != "constant":
             told.pop("fill_value", None)
-        return f"{self.name}({', '.join(f'{key}={_words(value)}' for key, value in told.items())})"
+        return in_words(self.name, told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,6 +242,16 @@ def pick_whole(low: int, high: int, lot: float) -> int:
 def generator(lot: float) -> np.random.Generator:
     """A generator of its own for an operation that needs many numbers, from one of its lots."""
     return np.random.Generator(np.random.SFC64(int(lot * 2**53)))
+
+
+def plain_settings(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON values; arrays and functions as their hash or name."""
+    return {entry.name: _plain(getattr(settings, entry.name)) for entry in fields(settings)}
+
+
+def in_words(name: str, settings: Mapping[str, object]) -> str:
+    """As in "rotation(chance=1, turn_range=(-0.1, 0.1))"."""
+    return f"{name}({', '.join(f'{key}={_words(value)}' for key, value in settings.items())})"
 
 
 def _words(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from fovea.errors import InputError, UnknownName
 from fovea.transforms.augmentation import Augmentation
+from fovea.transforms.mix import MIXES, Mix
 from fovea.transforms.op import OPS, Op
 
 
@@ -103,22 +104,24 @@ def create_augmentation(preset: str) -> Augmentation:
     """An augmentation by name.
 
     Args:
-        preset: "none", "light", "standard", "strong" or "tiny_imagenet". For operations of your own choice:
+        preset: "none", "light", "standard", "strong" or "tiny_imagenet", and "+mixup" or "+cutmix" or both behind it where
+            the pictures of a batch are to be mixed: of both, one is drawn for each batch. For operations of your own choice:
             `Augmentation((create_op("rotation"), ...))`.
 
     Raises:
-        UnknownName: There is no such preset; the near ones are named.
+        UnknownName: There is no such preset, or no such mix; the near ones are named.
 
     Example:
         >>> create_augmentation("light").describe()[0]
         'horizontal_flip(chance=0.5)'
     """
-    if preset not in PRESETS:
-        near = difflib.get_close_matches(preset, PRESETS, n=3, cutoff=0.4)
+    name, *mixes = preset.split("+")
+    if name not in PRESETS:
+        near = [f"none+{name}"] if name in MIXES else difflib.get_close_matches(name, PRESETS, n=3, cutoff=0.4)
         raise UnknownName(
-            f"no augmentation preset is called {preset!r}",
+            f"no augmentation preset is called {name!r}",
             got=repr(preset),
             expected="one of " + ", ".join(PRESETS),
             fix=f"did you mean {' or '.join(near)}?" if near else "choose one of these presets",
         )
-    return Augmentation(tuple(PRESETS[preset]()))
+    return Augmentation(tuple(PRESETS[name]()), tuple(cast(Mix, MIXES[mix].build()) for mix in mixes))

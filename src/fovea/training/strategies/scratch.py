@@ -44,10 +44,12 @@ class Scratch(Strategy):
         network.to(pick_device(settings.device))
         augmentation = augmentation_of(self.plan.augment)
         # What is measured is always the pictures as the finished model will see them: only training is augmented.
-        larger = inputs if augmentation is None else inputs.resized(Margin(self.plan.preprocessing))
+        moved = augmentation is not None and not augmentation.is_identity  # pictures that are only mixed have their size already
+        larger = inputs.resized(Margin(self.plan.preprocessing)) if moved else inputs
         learned_from = Loader(
             larger, train, targets, batch_size=settings.batch_size, size_px=size_px,
-            augmentation=augmentation, scaling=self._scaling(), shuffle=True, seed=settings.seed,
+            augmentation=augmentation, num_classes=len(network.head.dense_layers()[-1].bias),
+            scaling=self._scaling(), shuffle=True, seed=settings.seed,
         )  # fmt: skip
         schedule = Schedule(settings.epochs or _EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
         try:
