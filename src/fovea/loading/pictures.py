@@ -1,15 +1,11 @@
-"""Pictures as a model takes them: decoded whole, brought to its square, and kept in a file that is mapped into memory."""
+"""Pictures decoded whole, each content once: for what a model takes of them, or for what is to be known of them."""
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from fovea.data import Source, decode
 from fovea.data.facts import picture_facts
-from fovea.errors import UnreadableImage, writing
-from fovea.files import cache_folder
+from fovea.errors import UnreadableImage
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.progress import Progress
 from fovea.transforms.preprocessing import Preprocessing
@@ -20,15 +16,6 @@ _TURN = 16  # pictures a turn of a thread
 _KEEP = 512  # facts that are handed on at once
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """`pixels[i]` is item i, uint8 (N, S, S, 3); it is black where `problems` names i. `facts` are by content hash."""
-
-    pixels: Pixels
-    facts: dict[str, PictureFacts]
-    problems: dict[int, UnreadableImage]
-
-
 def load_picture(source: Source, item: Item, preprocessing: Preprocessing) -> tuple[Pixels | None, PictureFacts | UnreadableImage]:
     """One picture, decoded whole and brought to the model's square; or None with the reason."""
     try:
@@ -36,46 +23,6 @@ def load_picture(source: Source, item: Item, preprocessing: Preprocessing) -> tu
     except UnreadableImage as problem:
         return None, problem
     return preprocessing.apply(decoded.pixels), picture_facts(decoded, min_side_px=preprocessing.min_side_px)
-
-
-def load_pictures(source: Source, items: Sequence[Item], hashes: Sequence[str], *, preprocessing: Preprocessing) -> Pictures:
-    """All items in their order; an item whose hash is "" is passed over.
-
-    The pixels lie in a nameless file in the cache folder, not in memory: the system keeps what is in use, and removes
-    the file when the process ends, however it ends.
-    """
-    size = preprocessing.size_px
-    facts: dict[str, PictureFacts] = {}
-    problems: dict[int, UnreadableImage] = {}
-    todo = [index for index, content in enumerate(hashes) if content]
-    folder = cache_folder()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder, prefix="pictures-") as file:
-            num_bytes = max(1, len(items) * size * size * 3)
-            _reserve(file.fileno(), num_bytes)
-            pixels = (
-                np.memmap(file, np.uint8, "r+", shape=(len(items), size, size, 3)) if len(items) else np.zeros((0, size, size, 3), np.uint8)
-            )
-
-    def look(turn: range) -> list[tuple[int, PictureFacts | UnreadableImage]]:
-        found = []
-        for index in (todo[place] for place in turn):
-            square, fact = load_picture(source, items[index], preprocessing)
-            if square is not None:
-                pixels[index] = square
-            found.append((index, fact))
-        return found
-
-    with Progress("decoding pictures", total=len(todo)) as bar:
-        for done in map_ordered(look, chunks(len(todo), _TURN)):
-            for index, fact in done:
-                if isinstance(fact, UnreadableImage):
-                    problems[index] = fact
-                else:
-                    facts[hashes[index]] = fact
-            bar.advance(len(done))
-    return Pictures(pixels, facts, problems)
 
 
 def check_pictures(
@@ -97,33 +44,53 @@ def check_pictures(
         known: Facts of contents that were decoded whole before, at this `CHECK_SIDE_PX`; they are not decoded again.
         keep: Takes new facts with their thumbnails, some hundreds at a time: a killed run has lost no more than these.
     """
-    facts = dict(known)
-    problems: dict[int, UnreadableImage] = {}
-    first_of = {content: index for index, content in reversed(list(enumerate(hashes))) if content and content not in known}
-    todo = sorted(first_of.values())
-    broken: dict[str, UnreadableImage] = {}
-    new: dict[str, PictureFacts] = {}
+    new, problems = look_once(
+        items, hashes, [row for row, content in enumerate(hashes) if content not in known], lambda row: _facts(source, items[row]), keep
+    )
+    return dict(known) | new, problems
 
-    def look(turn: range) -> list[tuple[int, PictureFacts | UnreadableImage]]:
-        return [(todo[place], _facts(source, items[todo[place]])) for place in turn]
 
+def look_once(
+    items: Sequence[Item],
+    hashes: Sequence[str],
+    rows: Iterable[int],
+    look: Callable[[int], PictureFacts | UnreadableImage],
+    note: Callable[[Mapping[str, PictureFacts]], None],
+) -> tuple[dict[str, PictureFacts], dict[int, UnreadableImage]]:
+    """Calls `look` for the first of the rows of each content, in threads.
+
+    Args:
+        items, hashes: Of all rows; a row whose hash is "" is passed over.
+        rows: Those that are to be looked at.
+        look: Gives the facts of a row, with their thumbnail, or why there are none.
+        note: Takes facts with their thumbnails, some hundreds at a time.
+
+    Returns:
+        Facts by content hash, without thumbnails; and problems of all rows of a content that has one, by row.
+    """
+    first: dict[str, int] = {}
+    for row in rows:
+        if hashes[row]:
+            first.setdefault(hashes[row], row)
+    todo, facts, new, broken = list(first.values()), dict[str, PictureFacts](), dict[str, PictureFacts](), dict[str, UnreadableImage]()
     with Progress("decoding pictures", total=len(todo)) as bar:
-        for done in map_ordered(look, chunks(len(todo), _TURN)):
-            for index, fact in done:
-                if isinstance(fact, UnreadableImage):
-                    broken[hashes[index]] = fact
+        for done in map_ordered(lambda turn: [(hashes[todo[place]], look(todo[place])) for place in turn], chunks(len(todo), _TURN)):
+            for content, found in done:
+                if isinstance(found, UnreadableImage):
+                    broken[content] = found
                 else:
-                    new[hashes[index]] = fact
-                    facts[hashes[index]] = replace(fact, thumbnail=None)
+                    new[content], facts[content] = found, replace(found, thumbnail=None)
             if len(new) >= _KEEP:
-                keep(new)
+                note(new)
                 new = {}
             bar.advance(len(done))
     if new:
-        keep(new)
-    for index, content in enumerate(hashes):
-        if content in broken:
-            problems[index] = same_problem(broken[content], items[first_of[content]].path, items[index].path)
+        note(new)
+    problems = {
+        row: same_problem(broken[content], items[first[content]].path, items[row].path)
+        for row, content in enumerate(hashes)
+        if content in broken
+    }
     return facts, problems
 
 
@@ -138,13 +105,3 @@ def _facts(source: Source, item: Item) -> PictureFacts | UnreadableImage:
 def same_problem(problem: UnreadableImage, was: str, path: str) -> UnreadableImage:
     """The problem of an equal file, with its own path in the message."""
     return UnreadableImage(problem.problem.replace(was, path), got=problem.got, expected=problem.expected, fix=problem.fix)
-
-
-def _reserve(handle: int, num_bytes: int) -> None:
-    """Takes the room on the disk now: a full disk is an error here, and not a crash when a mapped page is written."""
-    import os
-
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, num_bytes)
-    else:
-        os.ftruncate(handle, num_bytes)

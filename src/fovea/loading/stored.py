@@ -1,7 +1,6 @@
 """A data set's pictures at one size: out of the pixel store where they are kept, decoded now where they are not."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,15 +10,10 @@ from fovea.errors import UnreadableImage
 from fovea.files import hash_bytes
 from fovea.loading.batches import Arrays
 from fovea.loading.margin import Margin
-from fovea.loading.parallel import chunks, map_ordered
-from fovea.loading.pictures import same_problem
+from fovea.loading.pictures import look_once
 from fovea.loading.pixel_store import PixelStore
-from fovea.progress import Progress
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Ints, Item, PictureFacts, Pixels
-
-_TURN = 16  # pictures a turn of a thread
-_KEEP = 512  # facts that are handed on at once
 
 
 class StoredPictures:
@@ -72,13 +66,6 @@ class StoredPictures:
         pixels = self.store.read(self._places, row)
         return pixels if pixels is not None else self._make(row)[1]
 
-    def __getitem__(self, rows: Ints) -> Pixels:
-        """Several pictures, a new array (N, S, S, 3)."""
-        taken = np.empty((len(rows), self.size_px, self.size_px, 3), np.uint8)
-        for place, row in enumerate(rows):
-            taken[place] = self.read(int(row))
-        return taken
-
     def keep(
         self, *, known: Mapping[str, PictureFacts], note: Callable[[Mapping[str, PictureFacts]], None] = lambda facts: None
     ) -> tuple[dict[str, PictureFacts], dict[int, UnreadableImage]]:
@@ -92,38 +79,13 @@ class StoredPictures:
             Facts of all that can be read, by content hash, without thumbnails, and the problems of those that cannot, by row.
         """
         facts = {content: known[content] for content in self.hashes if content in known}
-        first: dict[str, int] = {}
-        for row, content in enumerate(self.hashes):
-            if content and (self._places.segment[row] < 0 or content not in facts):
-                first.setdefault(content, row)
-        todo, broken, new = list(first.values()), dict[str, UnreadableImage](), dict[str, PictureFacts]()
-
-        def look(turn: range) -> list[tuple[str, PictureFacts | UnreadableImage]]:
-            return [(self.hashes[row], self._look(row)) for row in (todo[place] for place in turn)]
-
-        with Progress("decoding pictures", total=len(todo)) as bar:
-            for done in map_ordered(look, chunks(len(todo), _TURN)):
-                for content, found in done:
-                    if isinstance(found, UnreadableImage):
-                        broken[content] = found
-                    else:
-                        new[content], facts[content] = found, replace(found, thumbnail=None)
-                if len(new) >= _KEEP:
-                    note(new)
-                    new = {}
-                bar.advance(len(done))
-        if new:
-            note(new)
+        rows = [row for row, content in enumerate(self.hashes) if self._places.segment[row] < 0 or content not in facts]
+        new, problems = look_once(self.items, self.hashes, rows, self._look, note)
         self.flush()
-        if todo:  # the other rows of equal files are found now, too
+        if rows:  # the other rows of equal files are found now, too
             self._places = self.store.find(self._rule, self.hashes)
-        problems = {
-            row: same_problem(broken[content], self.items[first[content]].path, self.items[row].path)
-            for row, content in enumerate(self.hashes)
-            if content in broken
-        }
         self._unreadable |= set(problems)
-        return facts, problems
+        return facts | new, problems
 
     def flush(self) -> None:
         """Lets later runs and other processes find what was decoded."""

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fovea.data import assign_splits, open_source
+from fovea.data import assign_splits, decode, open_source
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError, OutputError
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import ready_folder, write_json
 from fovea.loading.batches import ArrayBatches
-from fovea.loading.pictures import load_pictures
 from fovea.loading.scan import scan
 from fovea.models.backbone import count_parameters, create_backbone
 from fovea.models.heads import create_head
@@ -128,7 +127,8 @@ def demo(*, out: str = "fovea-demo", epochs: int = 10, seed: int = 0, overwrite:
     with open_source("digits") as source:
         seen = scan(source)
         splits = assign_splits(seen.items, seen.hashes, seed=seed)
-        pictures = load_pictures(source, seen.items, seen.hashes, preprocessing=square(_SIZE_PX)).pixels
+        way = square(_SIZE_PX)
+        pictures = np.stack([way.apply(decode(source.read(item), path=item.path).pixels) for item in seen.items])
     digits = Digits(pictures, np.array([int(item.label or 0) for item in seen.items]), np.array(splits))
 
     say("learning the digits 0-4")
