@@ -45,7 +45,7 @@ test: quick
 	$(BIN)/python -m pytest -m slow
 
 quick: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fovea
+from fovea.cli import main
 from fovea.models.backbone import create_backbone
 from fovea.models.passport import Passport
 from fovea.models.weights import save_weights
@@ -76,5 +77,18 @@ def command() -> Command:
     def run(*words: object, **options: object) -> "subprocess.CompletedProcess[str]":
         line = [sys.executable, "-m", "fovea", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
+
+    return run
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Command:
+    """The same in this process, which spares the seconds of starting one: for the many ways to be wrong."""
+
+    def run(*words: object) -> "subprocess.CompletedProcess[str]":
+        line = [*map(str, words)]
+        capsys.readouterr()
+        code = main(line)
+        return subprocess.CompletedProcess(line, code, *capsys.readouterr())
 
     return run

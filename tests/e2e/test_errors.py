@@ -55,10 +55,10 @@ def check(done: "subprocess.CompletedProcess[str]", code: int, says: str) -> Non
 
 
 @pytest.mark.parametrize("kind", DATA)
-def test_data_that_cannot_be_learned_from(kind, tmp_path, command):
+def test_data_that_cannot_be_learned_from(kind, tmp_path, here):
     make, says = DATA[kind]
     data = make(tmp_path / "data")
-    check(command("train", data, "--out", tmp_path / "run", *PROBE), 2, says)
+    check(here("train", data, "--out", tmp_path / "run", *PROBE), 2, says)
     assert not (tmp_path / "run").exists()
 
 
@@ -73,8 +73,8 @@ def test_data_that_cannot_be_learned_from(kind, tmp_path, command):
         (["--strategy", "scratch", "--weights", "some.safetensors"], "--weights names some"),
     ],
 )
-def test_options_that_cannot_be(options, says, photos, tmp_path, command):
-    check(command("train", photos, "--out", tmp_path / "run", *options), 2, says)
+def test_options_that_cannot_be(options, says, photos, tmp_path, here):
+    check(here("train", photos, "--out", tmp_path / "run", *options), 2, says)
 
 
 def test_output_that_is_a_file(photos, tmp_path, command):
@@ -83,11 +83,11 @@ def test_output_that_is_a_file(photos, tmp_path, command):
     assert (tmp_path / "run").read_text() == "mine"
 
 
-def test_output_that_cannot_be_written(photos, command):
-    check(command("train", photos, "--out", "/proc/fovea-run", *PROBE), 2, "/proc/fovea-run")  # read-only for everyone, root included
+def test_output_that_cannot_be_written(photos, here):
+    check(here("train", photos, "--out", "/proc/fovea-run", *PROBE), 2, "/proc/fovea-run")  # read-only for everyone, root included
 
 
-def test_full_disk(photos, probe_run, tmp_path):
+def test_full_disk(photos, tmp_path, here):
     """A file may not grow beyond a megabyte: what a full disk does, and no privilege is needed. The model is nine."""
     line = [sys.executable, "-m", "fovea", "train", str(photos), "--out", str(tmp_path / "run"), *PROBE[:-1], "64"]
 
@@ -100,7 +100,7 @@ def test_full_disk(photos, probe_run, tmp_path):
     assert not (tmp_path / "run" / "bundle" / "bundle.json").exists()
     assert not list((tmp_path / "run").rglob("*.part"))
     # with room again the same command finishes
-    assert subprocess.run(line, capture_output=True, text=True, timeout=120).returncode == 0
+    assert here(*line[3:]).returncode == 0
 
 
 def test_full_disk_of_the_cache(photos, tmp_path):
@@ -115,8 +115,8 @@ def test_full_disk_of_the_cache(photos, tmp_path):
     check(done, 1, "the disk is full")
 
 
-def test_error_as_json(tmp_path, command):
-    done = command("train", tmp_path / "nowhere", "--out", tmp_path / "run", "--json")
+def test_error_as_json(tmp_path, here):
+    done = here("train", tmp_path / "nowhere", "--out", tmp_path / "run", "--json")
     assert done.returncode == 2
     assert set(json.loads(done.stdout)["error"]) == {"problem", "got", "expected", "fix"}
 
@@ -136,14 +136,14 @@ def test_error_as_json(tmp_path, command):
     ],
     ids=["no model", "broken model", "broken json", "broken golden", "gone", "newer"],
 )
-def test_bundles_that_are_broken(spoil, says, probe_run, photos, tmp_path, command):
+def test_bundles_that_are_broken(spoil, says, probe_run, photos, tmp_path, here):
     bundle = Path(shutil.copytree(probe_run.bundle, tmp_path / "bundle"))
     spoil(bundle)
-    check(command("predict", bundle, next((photos / "disc").iterdir())), 2, says)
+    check(here("predict", bundle, next((photos / "disc").iterdir())), 2, says)
 
 
-def test_all_inputs_failed(probe_run, tmp_path, command):
+def test_all_inputs_failed(probe_run, tmp_path, here):
     (tmp_path / "a.jpg").write_bytes(b"")
-    done = command("predict", probe_run.bundle, tmp_path / "a.jpg", tmp_path / "b.jpg")
+    done = here("predict", probe_run.bundle, tmp_path / "a.jpg", tmp_path / "b.jpg")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -21,6 +21,7 @@ def _figures(run_folder) -> dict[str, object]:
     return {name: value for name, value in metrics.items() if name not in ("timing", "command")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--strategy", "probe", "--backbone", "mobilenet_v2", "--weights", "none", "--image-size", "64"]])
 def test_killed_runs_finish_with_the_same_figures(options, photos, probe_run, tmp_path):
     environment = os.environ | {"FOVEA_CACHE": str(tmp_path / "cache")}
