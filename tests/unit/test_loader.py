@@ -71,6 +71,20 @@ def test_the_number_of_threads_changes_no_byte(pictures, epoch):
     assert sorted(target for _, targets in one for target in targets) == [10 * row for row in range(COUNT)]
 
 
+@pytest.mark.parametrize("preset", ["light", "tiny_imagenet", "strong+mixup+cutmix"])
+def test_nor_does_it_with_real_augmentation(pictures, preset):
+    """Stopped and taken up in mid-epoch, too, by another number of threads."""
+    options = {"augmentation": create_augmentation(preset), "num_classes": 230}
+
+    def made(threads: int, start_batch: int = 0) -> list[tuple[bytes, bytes]]:
+        batches = loader(pictures, threads=threads, **options).epoch(2, start_batch)
+        return [(pixels.tobytes(), targets.tobytes()) for pixels, targets in batches]
+
+    one = made(1)
+    assert one == made(2) == made(7)
+    assert made(2, start_batch=3) == one[3:]
+
+
 def test_a_cold_store_and_prefetch_change_no_byte(pictures, tmp_path):
     with PixelStore(tmp_path / "cold") as cold, PixelStore(tmp_path / "none", max_mb=0) as none:
         warm = all_of(loader(pictures), 1)
