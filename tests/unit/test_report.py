@@ -12,6 +12,7 @@ import html5lib
 import numpy as np
 import pytest
 
+from fovea.audit import FINDINGS, Audit, Fault, Finding
 from fovea.report import Mistake, ReportData, Thumb, advise, render, write_report
 from fovea.report.figures import Series, line_chart
 from fovea.report.honesty import Bin, honesty
@@ -46,6 +47,15 @@ def measured(num_classes: int, n: int, right: int) -> dict[str, object]:
     }
 
 
+def audited(**faults: list[object]) -> dict[str, object]:
+    """audit.json with these faults, as the audit itself words them."""
+    findings = {
+        entry.name: Finding(entry.name, entry.info, [Fault((), "", told) for told in faults.get(entry.name, [])])
+        for entry in sorted(FINDINGS, key=lambda entry: entry.info.order)
+    }
+    return Audit(1_000, findings, {}, {}, None).to_json()
+
+
 def data(num_classes: int = 2, *, names: list[str] | None = None, **changed: object) -> ReportData:
     names = names or [f"class {index}" for index in range(num_classes)]
     content = {
@@ -56,10 +66,9 @@ def data(num_classes: int = 2, *, names: list[str] | None = None, **changed: obj
         "num_files": {"train": 700, "validation": 150, "test": 1000},
         "class_counts": {split: dict.fromkeys(names, 10) for split in ("train", "validation", "test")},
         "examples": [Thumb(picture(), f"{name}/a.jpg", name) for name in names[:20]],
-        "audit": {
-            "unreadable": [{"path": "cat/cut.jpg", "problem": "'cat/cut.jpg' is cut off", "fix": "copy it again"}],
-            "duplicates": [["a", "b"]],
-        },
+        "audit": audited(
+            unreadable=[{"path": "cat/cut.jpg", "problem": "'cat/cut.jpg' is cut off", "fix": "copy it again"}], duplicates=[["a", "b"]]
+        ),
         "search": [{"name": "C", "value": 0.01, "loss": 0.05, "std": 0.01}, {"name": "C", "value": 0.1, "loss": 0.04, "std": 0.01}],
         "validation": measured(num_classes, 150, 140),
         "test": measured(num_classes, 1000, 985),
@@ -228,12 +237,11 @@ def test_many_large_pictures_and_long_names_stay_small_and_quick(tmp_path):
         names=names,
         examples=[Thumb(noise, path, name) for name in names for _ in range(10)],
         mistakes=[Mistake(noise, path, names[0], names[1], 0.9)] * 1000,
-        audit={
-            "unreadable": [{"path": path, "problem": path, "fix": path}] * 10_000,
-            "duplicates": [[path] * 50] * 10_000,
-            "ignored": [path] * 1000,
-            "num_ignored": 123_456,
-        },
+        audit=audited(
+            unreadable=[{"path": path, "problem": path, "fix": path}] * 10_000,
+            duplicates=[[path] * 50] * 10_000,
+            ignored=[path] * 123_456,
+        ),
         history=[row | {"epoch": epoch} for epoch in range(10_000) for row in HISTORY[:2]],
         notes=[path] * 1000,
         asked={f"{index} {path}": path for index in range(1000)},
@@ -245,7 +253,7 @@ def test_many_large_pictures_and_long_names_stay_small_and_quick(tmp_path):
     written = write_report(tmp_path / "report.html", huge)
     assert time.process_time() - started < 2  # about 0.6 s on 2 cores
     assert written.stat().st_size < 5e6
-    assert "123,456 files of other kinds" in plain(written.read_text())
+    assert "123,456 other files were passed over" in plain(written.read_text())
 
 
 def test_writing_needs_no_heavy_friends():
@@ -300,10 +308,9 @@ CONFUSED = measured(3, 300, 280) | {"confusion": [[100, 0, 0], [0, 99, 1], [19, 
     ("changed", "expected"),
     [
         ({}, "Nothing stands out."),
-        ({"audit": {"leaks": [{"path": "a", "other": "b", "split": "test"}]}}, "1 training picture is also there to measure with."),
-        ({"audit": {"conflicts": [[{"path": "a", "label": "x"}, {"path": "b", "label": "y"}]] * 2}}, "The same picture has two different labels, twice."),
-        ({"audit": {"unreadable": [{"path": "a", "problem": "p", "fix": "f"}]}}, "1 file could not be read and was left out."),
-        ({"audit": {"duplicates": [["a", "b"], ["c", "d"]]}}, "2 pictures are there more than once."),
+        ({"audit": audited(leaks=[{"path": "a", "other": "b", "split": "test"}])}, "1 training picture stands in validation or test too."),
+        ({"audit": audited(unreadable=[{"path": "a", "problem": "p", "fix": "f"}] * 2)}, "2 files cannot be read."),
+        ({"audit": audited(duplicates=[["a", "b"], ["c", "d"]])}, "2 pictures stand there more than once, byte for byte."),
         ({"class_counts": {"train": {"a": 7, "b": 100, "c": 100}}}, "Few pictures of “a”."),
         ({"class_counts": {"train": {"a": 9, "b": 9, "c": 9}}}, "Every class has few pictures: 9 to learn from, typically."),
         ({"test": None}, "There is no test split."),
@@ -350,15 +357,19 @@ def test_side_by_side_opens_with_the_best_and_says_when_it_may_be_luck():
 
 
 def test_findings_name_each_file_once():
-    audit = {
-        "unreadable": [{"path": "cat/a.jpg", "problem": "'cat/a.jpg' is cut off", "fix": "copy it again"}],
-        "leaks": [{"path": "train/1.jpg", "other": "test/2.jpg", "split": "test"}],
-        "conflicts": [[{"path": "a/x.jpg", "label": "a"}, {"path": "b/x.jpg", "label": "b"}]],
-    }
+    audit = audited(
+        unreadable=[{"path": "cat/a.jpg", "problem": "'cat/a.jpg' is cut off", "fix": "copy it again"}],
+        leaks=[{"path": "train/1.jpg", "other": "test/2.jpg", "split": "test"}],
+        conflicts=[[{"path": "a/x.jpg", "label": "a"}, {"path": "b/x.jpg", "label": "b"}]],
+        near_duplicates=[{"paths": ["a/1.jpg", "a/2.jpg"], "similarity": 0.97, "mirrored": False}],
+        shortcuts=[{"what": "width", "problem": "tells the class", "values": []}],
+    )
     shown = plain(render(data(audit=audit)))
     assert re.search(r"cat/a\.jpg ?: is cut off\. To mend it: copy it again\.", shown)
     assert "train/1.jpg (train) = test/2.jpg (test)" in shown
     assert "a/x.jpg (a) = b/x.jpg (b)" in shown
+    assert "a/1.jpg = a/2.jpg" in shown
+    assert re.search("width ?: tells the class", shown)
 
 
 def test_confused_pairs_are_the_largest_off_the_diagonal():

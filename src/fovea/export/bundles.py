@@ -56,7 +56,7 @@ class Trained:
         self.network.eval()
         try:
             with torch.inference_mode():
-                embedding = torch.cat([self.network.body(turn) for turn in torch.from_numpy(pixels).split(_TURN)])
+                embedding = torch.cat([self.network.body(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)])
                 logits = self.network.head(embedding) / self.temperature
                 return {"probabilities": logits.softmax(dim=1).numpy(), "embedding": embedding.numpy()}
         finally:

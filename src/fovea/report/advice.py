@@ -14,7 +14,7 @@ from fovea.report.data import ReportData
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import Measured, class_results, confused_pairs, measured
-from fovea.report.words import between, count, listed, percent, quoted, share
+from fovea.report.words import between, count, listed, percent, quoted, sentence, share
 
 _FEW_PICTURES = 20  # for learning one class: below this every single picture matters
 _WIDE = 0.10  # an interval wider than this leaves the second digit of the accuracy unknown
@@ -44,10 +44,8 @@ class Advice:
 def advise(data: ReportData) -> list[Advice]:
     """What to do next, important things first; never empty."""
     result = measured(data)
-    found = [advice for rule in _DATA_RULES for advice in rule(data)]
-    if result is not None:
-        found += [advice for result_rule in _RESULT_RULES for advice in result_rule(data, result)]
-    found += [advice for late_rule in _LATE_RULES for advice in late_rule(data)]
+    found = [] if result is None else [advice for rule in _RESULT_RULES for advice in rule(data, result)]
+    found += [advice for data_rule in _DATA_RULES for advice in data_rule(data)]
     if not found:
         found.append(
             Advice(
@@ -58,45 +56,20 @@ def advise(data: ReportData) -> list[Advice]:
     return sorted(found, key=lambda advice: not advice.important)  # stable: the rules' own order otherwise
 
 
-def _leaks(data: ReportData) -> Iterator[Advice]:
-    if leaks := data.audit.get("leaks"):
-        yield Advice(
-            f"{count(len(leaks), f'training {data.noun}')} {_is(len(leaks))} also there to measure with.",
-            f"{'It was' if len(leaks) == 1 else 'They were'} left out of the training, so the figures here are fair. "
-            "Keep each in one split only, lest another tool learns the answers.",
-            see="findings",
-        )
+def _faults(data: ReportData) -> Iterator[Advice]:
+    """What the audit says must be mended, in its own words."""
+    yield from _found(data, "fault")
 
 
-def _conflicts(data: ReportData) -> Iterator[Advice]:
-    if conflicts := data.audit.get("conflicts"):
-        yield Advice(
-            f"The same {data.noun} has two different labels, {_times(len(conflicts))}.",
-            "One of the labels is wrong. Decide which, and delete the other copy.",
-            important=True,
-            see="findings",
-        )
+def _doubts(data: ReportData) -> Iterator[Advice]:
+    """What the audit says should be looked at."""
+    yield from _found(data, "doubt")
 
 
-def _unreadable(data: ReportData) -> Iterator[Advice]:
-    if unreadable := data.audit.get("unreadable"):
-        n = len(unreadable)
-        yield Advice(
-            f"{count(n, 'file')} could not be read and {'was' if n == 1 else 'were'} left out.",
-            "It is named below with what is wrong. Replace or delete it."
-            if n == 1
-            else "Each is named below with what is wrong. Replace or delete them.",
-            see="findings",
-        )
-
-
-def _duplicates(data: ReportData) -> Iterator[Advice]:
-    if duplicates := data.audit.get("duplicates"):
-        yield Advice(
-            f"{count(len(duplicates), data.noun)} {_is(len(duplicates))} there more than once.",
-            "Copies teach nothing new and count twice. Keep one of each.",
-            see="findings",
-        )
+def _found(data: ReportData, level: str) -> Iterator[Advice]:
+    for told in data.audit.get("findings") or ():
+        if told["level"] == level:
+            yield Advice(f"{told['headline']}.", f"{told['meaning']} {sentence(told['fix'])}", important=level == "fault", see="findings")
 
 
 def _few_pictures(data: ReportData) -> Iterator[Advice]:
@@ -230,16 +203,11 @@ def _compared(data: ReportData) -> Iterator[Advice]:
         )
 
 
-def _is(n: int) -> str:
-    return "is" if n == 1 else "are"
-
-
 def _times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
 
 
-_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_leaks, _conflicts, _unreadable)
 _RESULT_RULES: tuple[Callable[[ReportData, Measured], Iterator[Advice]], ...] = (
     _nothing_learned, _no_test, _weak_class, _confused, _suspicious_labels, _wide_interval, _calibration,
 )  # fmt: skip
-_LATE_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_compared, _curves, _few_pictures, _duplicates)
+_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_faults, _compared, _curves, _few_pictures, _doubts)

@@ -59,7 +59,7 @@ class ReportData:
         num_files: {split: files}.
         class_counts: {split: {class: files}}.
         examples: A few pictures per class.
-        audit: As audit.json: `unreadable` [{path, problem, fix}], `duplicates` [[path, ...]], `conflicts`, `leaks`, `ignored`.
+        audit: As audit.json: what was found, kind by kind, in its own words.
         history: Rows of history.csv (epoch, split, loss, accuracy, lr, seconds); empty where there are no epochs.
         search: What was tried for the regularisation, [{value, loss, std}] with the mean loss over the folds, shown where there is no history.
         chosen: The `value` of the search that was taken; by default the one with the lowest loss.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fovea.report.data import Json
-from fovea.report.words import count, short
+from fovea.report.words import sentence, short
 
 _MOST = 20  # of each kind on the page; audit.json holds them all
 _PATH = 120
@@ -29,35 +29,19 @@ class Finding:
     num_more: int
 
 
-_KINDS = (
-    (
-        "leaks",
-        "{n} in training and in another split",
-        "The copy in training was left out, so that the model is not measured on what it has seen.",
-    ),
-    ("conflicts", "{n} with two different labels", "The same bytes stand in two classes. One of the labels is wrong."),
-    ("unreadable", "{n} that could not be read", "They were left out of everything that follows, never replaced."),
-    ("duplicates", "{n} there more than once", "Exact copies, byte for byte. They teach nothing new and count twice."),
-    ("ignored", "{n} of other kinds", "Their names do not end as those of {noun}s do. They were left alone."),
-)
-
-
-def findings(audit: Json, *, noun: str) -> list[Finding]:
-    """One finding for each kind of fault that there is, gravest first."""
+def findings(audit: Json) -> list[Finding]:
+    """One finding for each kind of fault that there is, gravest first, in the audit's own words."""
     found = []
-    for kind, headline, meaning in _KINDS:
-        entries = _entries(audit.get(kind))
-        if entries:
-            total = max(len(entries), _whole(audit.get(f"num_{kind}")))  # a list in audit.json may itself be cut short
-            n = count(total, "file" if kind in ("unreadable", "ignored") else noun)
-            found.append(
-                Finding(
-                    headline=headline.format(n=n, noun=noun),
-                    meaning=meaning.format(noun=noun),
-                    faults=tuple(_fault(entry) for entry in entries[:_MOST]),
-                    num_more=total - min(len(entries), _MOST),
-                )
+    for told in audit.get("findings") or ():
+        entries = _entries(audit.get(told["kind"]))
+        found.append(
+            Finding(
+                headline=f"{told['headline']}.",
+                meaning=f"{told['meaning']} {sentence(told['fix'])}",
+                faults=tuple(_fault(entry) for entry in entries[:_MOST]),
+                num_more=max(told["num"] - _MOST, 0),
             )
+        )
     return found
 
 
@@ -67,14 +51,17 @@ def _entries(value: object) -> Sequence[object]:
 
 
 def _fault(entry: object) -> Fault:
-    """One entry of audit.json: a path, a list of equal ones, or an object with a `path` and what is known of it."""
+    """One entry of audit.json: a path, a list of equal ones, or an object that names its paths and what is known of them."""
     if isinstance(entry, Mapping):
-        if "other" in entry:  # a leak: the training file, its copy, and where that stands
+        if "other" in entry:  # a leak: the training file, the other version of it, and where that stands
             return Fault(_joined([_with_note(entry.get("path"), "train"), _with_note(entry["other"], entry.get("split"))]))
-        note = entry.get("label") or entry.get("split")
-        path = entry.get("path", "")
-        problem = str(entry.get("problem", "")).removeprefix(f"{path!r} ")  # messages name the file, and so does the list
-        return Fault(_with_note(path, note), problem, str(entry.get("fix", "")))
+        problem, fix = str(entry.get("problem", "")), str(entry.get("fix", ""))
+        if "paths" in entry:
+            notes = entry.get("labels") or [entry.get("group")] * len(entry["paths"])
+            return Fault(_joined([_with_note(path, note) for path, note in zip(entry["paths"], notes, strict=False)]), problem, fix)
+        path = entry.get("path") or entry.get("what") or entry.get("label") or ""
+        note = entry.get("label") or entry.get("split") if "path" in entry else None
+        return Fault(_with_note(path, note), problem.removeprefix(f"{path!r} ").removeprefix(f"{path} "), fix)  # the list names it
     if isinstance(entry, Sequence) and not isinstance(entry, str):
         return Fault(_joined([_fault(part).where for part in entry]))
     return Fault(short(str(entry), _PATH))
@@ -82,10 +69,6 @@ def _fault(entry: object) -> Fault:
 
 def _with_note(path: object, note: object) -> str:
     return short(str(path), _PATH) + (f" ({short(str(note))})" if note else "")
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _joined(paths: Sequence[str]) -> str:

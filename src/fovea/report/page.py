@@ -112,7 +112,7 @@ def render(data: ReportData) -> str:
         splits=splits,
         classes=_class_counts(data, splits),
         examples=_examples(data.examples),
-        findings=findings(data.audit, noun=data.noun),
+        findings=findings(data.audit),
         audited=bool(data.audit),
         matrix=_matrix(result),
         pairs=confused_pairs(result, most=8 if _fits(result) else 20) if result else [],

@@ -42,6 +42,11 @@ def short(text: str, longest: int = 80) -> str:
     return clean(text, longest=longest)
 
 
+def sentence(text: str) -> str:
+    """A clause as a sentence: a capital first, a full stop last."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def quoted(name: str) -> str:
     """A class name inside a sentence."""
     return f"“{short(name, 60)}”"
