@@ -74,9 +74,9 @@ class Places:
         """Places of so many pictures, none of which is known to be kept."""
         return cls(np.full(count, -1, np.int32), np.zeros(count, np.int32), np.zeros(count, np.uint32), np.zeros(count, np.bool_))
 
-    def set(self, index: int, segment: int, slot: int, checksum: int) -> None:
+    def set(self, index: int, segment: int, slot: int, checksum: int, *, checked: bool = False) -> None:
         """The segment last: a reader in another thread sees all of it or nothing."""
-        self.slot[index], self.checksum[index], self.checked[index] = slot, checksum, False
+        self.slot[index], self.checksum[index], self.checked[index] = slot, checksum, checked
         self.segment[index] = segment
 
 

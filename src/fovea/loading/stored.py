@@ -111,7 +111,7 @@ class StoredPictures:
         decoded = decode(data, path=item.path, min_side_px=self.preprocessing.min_side_px)
         pixels = self.preprocessing.apply(decoded.pixels)
         if self._places.segment[row] < 0 and (place := self.store.put(self._rule, content, pixels)):
-            self._places.set(row, *place)
+            self._places.set(row, *place, checked=True)  # this process has just written it
         return decoded, pixels
 
 
