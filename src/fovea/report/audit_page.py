@@ -14,7 +14,7 @@ from fovea.types import SPLITS, Pixels
 # What one page shows at most, so that it stays readable, and under 5 MB: audit.json holds it all.
 _MOST_SHOWN = {"fault": 48, "doubt": 48, "note": 12}
 _MOST_TEXTS = 100
-_MOST_A_FAULT = 4  # pictures of one fault
+_MOST_A_FAULT = 8  # pictures of one fault
 _MOST_BYTES = 3_600_000  # of pictures, as they stand in the page
 _CLASSES = 24
 _LEVELS = {"fault": "To mend", "doubt": "To look at", "note": "Good to know"}
@@ -57,6 +57,11 @@ class _Section:
     @property
     def with_pictures(self) -> bool:
         return any(picture.image for entry in self.entries for picture in entry.pictures)
+
+    @property
+    def of_several(self) -> bool:
+        """Whether every fault is about several pictures, so that they stand in columns as wide as two."""
+        return all(len(entry.pictures) > 1 for entry in self.entries)
 
 
 def write_audit_page(
