@@ -24,7 +24,7 @@ NEEDS = (PHOTOS,)
 
 _EPOCHS = 10
 _NUM_ENTRIES = 1_000_000
-_CACHE_MB = 50
+_CACHE_MB = 17  # less than 100,000 entries of 8 px need
 _HALF = _EPOCHS // 2
 _FLAT_MIB = 12  # less than one batch of floats
 _PEAK_MIB = 1024
