@@ -36,14 +36,16 @@ _NUM_OTHERS, _FEWEST_OTHERS = 256, 50
 _GLANCE_PX, _SHARE_AT_A_GLANCE, _LIKEST_AT_A_GLANCE = 16, 0.85, 0.95
 
 _FLAT = 6.0  # colour spread: what is almost one colour has no likeness to speak of
-# Where others are usually more alike than this (photos: 0.08 to 0.2; letters, cells, X-rays, bottles on white: 0.25 and more), too
-# little tells pictures apart to believe in crops (a blob that is cropped fits any other blob), and a copy must agree everywhere:
-# where two differ most, in a window of this side, by no more than this share of what there is to see. Of generated blobs, cells,
-# letters, bottles and X-rays, 98 % of the copies that were resized or compressed anew reach at most 0.42; of 45,000 pairs of others
-# of each kind, the second likest has 0.73 or more, and of a million some have 0.4.
-_ALIKE_BY_NATURE, _WINDOW_PX, _MOST_APART = 0.22, 7, 0.4
-# Below these sides there is too little to see to tell a copy that is shifted or cropped from another picture.
-_SMALL_PX, _SMALLEST_SIMILARITY_IF_SMALL = 48, 0.95
+# Where a tenth of the others are more alike than this, too little tells pictures apart to believe in crops (a blob that is cropped
+# fits any other blob). Photos: at most 0.13; 95 % of blobs, letters, cells, X-rays, bottles on white: more. (A smaller part of the
+# others would be cropped copies of the picture, in small data.) There a copy must agree everywhere: where the two differ most, in a
+# window of this side, by no more than this share of what there is to see. Of these kinds, 98 % of the copies that were resized or
+# compressed anew reach at most 0.42; of 45,000 pairs of others of each, the second likest has 0.73 or more.
+_ALIKE_BY_NATURE, _SHARE_ALIKE = 0.14, 0.9
+_WINDOW_PX, _MOST_APART, _SMALLEST_SIMILARITY_IF_ALIKE = 7, 0.4, 0.95
+# Below these sides there is too little to see to tell a copy that is shifted or cropped from another picture. Of 1,500 photos of
+# 32 pixels, 8 of 10 that were compressed anew (JPEG quality 25) are this alike, and of the 1.1 million pairs of others none.
+_SMALL_PX, _SMALLEST_SIMILARITY_IF_SMALL = 48, 0.88
 _COARSE_PX = 13  # what is coarser is taken away before comparing: skies and backdrops are alike everywhere
 _TURN = 4096  # pairs a turn: their thumbnails are held at once, 32 MB
 
@@ -201,11 +203,12 @@ class _Usual:
         likeness = _units([_detail(thumbnail) for thumbnail in thumbnails]) @ self._details.T  # (pictures, others)
         copies = likeness >= _SMALLEST_SIMILARITY
         usual = _quantile_of_rest(likeness, copies, _LIKEST)
+        alike = (_quantile_of_rest(likeness, copies, _SHARE_ALIKE) > _ALIKE_BY_NATURE) | (copies.mean(axis=1) > 0.5)
         at_a_glance = _quantile_of_rest(glances @ self._glances.T, copies, _LIKEST_AT_A_GLANCE)
         return _Needed(
             np.maximum(_SMALLEST_SIMILARITY, 1 - _SHARE_OF_OTHERS * (1 - usual)),
             1 - _SHARE_AT_A_GLANCE * (1 - at_a_glance),
-            (usual > _ALIKE_BY_NATURE) | (copies.mean(axis=1) > 0.5),
+            alike,
         )
 
 
@@ -252,7 +255,7 @@ def _compare(todo: _Todo, shown: Mapping[int, Thumbnail], usual: _Usual) -> list
             similarity, as_is = _similarity(first, second, enough=enough, fits=_WAYS[todo.how[row]])
             if similarity < enough:
                 continue
-            if alike[row] and not (as_is and _apart(first, second) <= _MOST_APART):
+            if alike[row] and not (as_is and similarity >= _SMALLEST_SIMILARITY_IF_ALIKE and _apart(first, second) <= _MOST_APART):
                 continue
             found.append((row, similarity))
         return found
