@@ -12,6 +12,13 @@ from typing import Any, BinaryIO
 
 from fovea.errors import OutputError, from_os_error, writing
 
+_PART = ".part"
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is what a killed `write_atomic` left behind."""
+    return name.startswith(".") and name.endswith(_PART)
+
 
 def write_atomic(path: str | Path, content: bytes | str | Callable[[BinaryIO], None]) -> Path:
     """Writes a whole file or nothing: a temporary file beside it, flushed to the disk, then renamed.
@@ -26,7 +33,7 @@ def write_atomic(path: str | Path, content: bytes | str | Callable[[BinaryIO], N
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=_PART, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 if callable(content):

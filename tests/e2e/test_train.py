@@ -203,3 +203,26 @@ def test_a_device_that_is_not_there(photos, tmp_path):
     missing = next(name for name, found in (("mps", torch.backends.mps.is_available()), ("cuda", torch.cuda.is_available())) if not found)
     with pytest.raises(fovea.FoveaError, match=f"--device {missing} is not to be had here"):
         fovea.train(str(photos), out=str(tmp_path / "run"), strategy="scratch", image_size=28, epochs=1, device=missing)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [("report.html",), ("bundle/app.js", "report.html"), ("checkpoint/my_model.pt",), ("notes.txt",), ("bundle/model.onnx", "audit.json")],
+    ids=lambda theirs: theirs[0],
+)
+def test_overwrite_deletes_nothing_that_no_run_wrote(theirs, photos, tmp_path):
+    for name in theirs:
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(OutputError, match="holds other files"):
+        fovea.train(str(photos), out=str(tmp_path / "out"), overwrite=True)
+    assert all((tmp_path / "out" / name).read_text() == "mine" for name in theirs)
+
+
+def test_overwrite_leaves_what_somebody_put_into_a_run(photos, probe_run, tmp_path):
+    out = shutil.copytree(probe_run.path, tmp_path / "run")
+    (out / "bundle" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds other files") as caught:
+        fovea.train(str(photos), out=str(out), overwrite=True)
+    assert caught.value.got == "bundle/notes.txt"
+    assert (out / "metrics.json").exists()

@@ -2,12 +2,9 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
 
 from fovea.registry import Registry
 from fovea.types import Floats, Pixels
-
-EngineName = Literal["onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True)

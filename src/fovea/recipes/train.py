@@ -26,18 +26,18 @@ def train(
     data: str,
     *,
     out: str,
-    task: Literal["auto", "classification"] = "auto",
-    strategy: Literal["auto", "probe", "scratch"] = "auto",
+    task: str = "auto",
+    strategy: str = "auto",
     backbone: str = "auto",
     weights: str = "auto",
-    head: Literal["linear", "mlp"] = "linear",
+    head: str = "linear",
     image_size: int | None = None,
     augment: str = "auto",
     epochs: int | None = None,
     batch_size: int = 32,
     lr: float = 1e-3,
     patience: int = 8,
-    engine: Literal["onnxruntime", "openvino"] = "onnxruntime",
+    engine: str = "onnxruntime",
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     split_by: str | None = None,
     keep_leaks: bool = False,
@@ -50,7 +50,7 @@ def train(
         data: A folder of class folders; a folder with train, validation and test folders; a CSV with the columns path,
             label and, if you like, split and group; a zip or tar of any of these; or a built-in name (digits, shapes).
         out: The folder to write: report.html, metrics.json, bundle/ and more. An unfinished run there is resumed.
-        task: What is to be answered; "auto" takes it from the data.
+        task: What is to be answered: "classification", or a plug-in's; "auto" takes it from the data.
         strategy: "probe" learns a head on a frozen backbone; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
         backbone: A name from `fovea models`, or "auto".
@@ -64,7 +64,7 @@ def train(
         batch_size: Pictures a step.
         lr: Learning rate of Adam.
         patience: Epochs without a lower validation loss before it stops.
-        engine: What runs the frozen backbone.
+        engine: What runs the frozen backbone: "onnxruntime", or "openvino" where it is installed.
         device: Where a network learns; "auto" takes a graphics card where torch finds one. A probe needs none.
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
             parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
@@ -89,7 +89,7 @@ def train(
             write_json(run.audit, seen.audit.to_json())
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
-            goal = create_task("classification", source.class_names)
+            goal = create_task(plan.task, source.class_names)
             targets, rows = goal.targets(seen.labels), seen.rows
             with watch("train_s"):
                 learned = learner.learn(

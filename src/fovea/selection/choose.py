@@ -7,12 +7,14 @@ from typing import Any
 import torch
 
 from fovea.data import Source, decode
+from fovea.engines import ENGINES
 from fovea.errors import InputError, UnreadableImage, WeightsError
 from fovea.models.backbone import BACKBONES, create_backbone, normalisation
-from fovea.models.heads import create_head
+from fovea.models.heads import HEADS, create_head
 from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
 from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_weights, resolve_weights, weights_hash
+from fovea.tasks import TASKS
 from fovea.training.augment import choose_augment
 from fovea.training.settings import TrainSettings
 from fovea.training.strategy import STRATEGIES, Plan
@@ -21,6 +23,7 @@ from fovea.types import Item
 
 _PREFERRED = "mobilenet_v2"  # of several backbones with weights at hand: the quickest on a processor for its accuracy
 _FROM_SCRATCH = "convnet"
+_ONLY_TASK = "classification"  # what "auto" takes: labels in folders and tables name classes
 _SMALL_PX = 64  # pictures of at most this side are met by the small network for 28 px
 _PEEK = 32  # pictures that are decoded to learn how large they are
 
@@ -30,8 +33,11 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
 
     Raises:
         WeightsError: Weights were asked for and are not at hand, or do not fit.
-        UnknownName: No backbone has that name.
+        UnknownName: No task, strategy, backbone, head or engine has that name.
     """
+    for registry, asked in ((TASKS, settings.task), (STRATEGIES, settings.strategy), (HEADS, settings.head), (ENGINES, settings.engine)):
+        if asked != "auto":
+            registry[asked]
     notes: list[str] = []
     name = settings.backbone if settings.backbone != "auto" else _pick_backbone(settings, notes)
     if settings.strategy == "scratch" and settings.weights not in ("auto", "none"):
@@ -78,6 +84,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         notes += [note for note in report.notes if note not in notes]
     return Plan(
         settings=settings,
+        task=_ONLY_TASK if settings.task == "auto" else settings.task,
         strategy=strategy,
         backbone_name=name,
         # channels-last: torch's convolutions are 5 to 15 times slower otherwise on a processor

@@ -1,7 +1,6 @@
 """RUN, the folder that `train` writes: where each file stands, and whether one may be begun, resumed or must be left alone."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.errors import InputError, OutputError, writing
-from fovea.files import ready_folder, write_json
+from fovea.files import is_unfinished, ready_folder, write_json
+from fovea.training.checkpoint import BEST, LAST
 from fovea.training.settings import TrainSettings
 
 RUN_FORMAT = 1
@@ -148,19 +148,16 @@ class Run:
 
 @contextmanager
 def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> Iterator[RunFolder]:
-    """Begins a run, or goes on with an unfinished one of the same settings.
+    """Begins a run, or goes on with an unfinished one of the same settings. What Fovea did not write is never deleted.
 
     A run that ends because of what it was given (an InputError) leaves nothing behind that would stand in the way of
     the next attempt; one that is killed or fails otherwise can be resumed.
 
     Raises:
-        OutputError: The folder cannot be written, or holds something else and `overwrite` is off. With `overwrite`,
-            only the files of an earlier run are removed: what Fovea did not write, it does not delete.
+        OutputError: The folder cannot be written, holds files that are no run's, or a run and `overwrite` is off.
     """
     run = RunFolder(ready_folder(path))
-    if overwrite:
-        _remove(run)
-    strangers = sorted(entry.name for entry in run.path.iterdir() if entry.name not in _OURS and not entry.name.endswith(".part"))
+    strangers = _strangers(run)
     if strangers:
         raise OutputError(
             f"{str(run.path)!r} holds other files; a run is written to a folder of its own",
@@ -168,9 +165,11 @@ def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> I
             expected="a new or empty folder, or an unfinished run",
             fix="choose another folder with --out (--overwrite replaces an earlier run, never other files)",
         )
+    if overwrite:
+        _remove(run)
     asked = {"format": RUN_FORMAT, "settings": settings.model_dump(mode="json")}
     found = _read_settings(run)
-    if found is None and any(entry.name in _OURS for entry in run.path.iterdir() if entry != run.checkpoint):
+    if found is None and any(entry.name in _OURS[""] for entry in run.path.iterdir() if entry != run.checkpoint):
         found = {}
     if run.metrics.exists() or (found is not None and found != asked):
         what = "a finished run" if run.metrics.exists() else f"an unfinished run with other settings ({_difference(found or {}, asked)})"
@@ -215,7 +214,34 @@ def load_metrics(path: str | Path) -> Metrics:
         ) from error
 
 
-_OURS = {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "checkpoint", "bundle"}
+# What a run consists of. A folder of these names that holds other files, or a report without a run, is somebody else's.
+_OURS = {
+    "": {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "checkpoint", "bundle"},
+    "checkpoint": {"settings.json", BEST, LAST},
+    "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
+}
+
+
+def _strangers(run: RunFolder) -> list[str]:
+    """What stands in the folder that no training wrote there: then nothing of it may be removed or written over."""
+    found = [
+        (Path(folder) / entry.name).as_posix()
+        for folder, ours in _OURS.items()
+        if (run.path / folder).is_dir()
+        for entry in (run.path / folder).iterdir()
+        if entry.name not in ours and not is_unfinished(entry.name)
+    ]
+    if not found and not run.settings.exists() and not _is_finished(run):  # settings are the first file of a run, and the last to go
+        found = [entry.name for entry in run.path.iterdir() if not is_unfinished(entry.name)]
+    return sorted(found)
+
+
+def _is_finished(run: RunFolder) -> bool:
+    try:
+        load_metrics(run.path)
+    except InputError:
+        return False
+    return True
 
 
 def _read_settings(run: RunFolder) -> dict[str, Any] | None:
@@ -240,9 +266,11 @@ def _remove(run: RunFolder) -> None:
     """Removes an earlier run: the mark of a finished one first, so that a kill in between leaves no half that looks whole."""
     with writing(run.path):
         run.metrics.unlink(missing_ok=True)
-        for name in sorted(_OURS):
+        for name in sorted(_OURS[""], key=lambda name: (name == run.checkpoint.name, name)):
             entry = run.path / name
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                for file in sorted(entry.iterdir(), key=lambda file: file == run.settings):  # the settings last of all
+                    file.unlink()
+                entry.rmdir()
             else:
                 entry.unlink(missing_ok=True)

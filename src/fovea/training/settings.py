@@ -6,28 +6,28 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.errors import InputError
 
-StrategyName = Literal["auto", "probe", "scratch"]
-HeadName = Literal["linear", "mlp"]
-
 
 class TrainSettings(BaseModel):
-    """The arguments of `train` that change its result. Another value of any of them is another run."""
+    """The arguments of `train` that change its result. Another value of any of them is another run.
+
+    What names an entry of a registry is looked up where it is used (`selection.choose`), so that a plug-in's name is as good as ours.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: str
-    task: Literal["auto", "classification"] = "auto"
-    strategy: StrategyName = "auto"
+    task: str = "auto"
+    strategy: str = "auto"
     backbone: str = "auto"
     weights: str = "auto"
-    head: HeadName = "linear"
+    head: str = "linear"
     image_size: int | None = Field(default=None, ge=16, le=2048)
     augment: str = "auto"
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
     lr: float = Field(default=1e-3, gt=0, lt=100, allow_inf_nan=False)
     patience: int = Field(default=8, ge=1, le=100_000)
-    engine: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    engine: str = "onnxruntime"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     split_by: str | None = None
     keep_leaks: bool = False

@@ -25,7 +25,7 @@ class Plan:
 
     Args:
         settings: As asked.
-        strategy, backbone_name: As chosen.
+        task, strategy, backbone_name: As chosen.
         network: Backbone (with its weights, or fresh) and a fresh head.
         passport: Of the backbone's weights once they are learned.
         weights_hash: Of the backbone's state; "" where it is learned from scratch.
@@ -37,6 +37,7 @@ class Plan:
     """
 
     settings: TrainSettings
+    task: str
     strategy: str
     backbone_name: str
     network: Network
