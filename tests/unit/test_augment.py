@@ -415,9 +415,10 @@ def test_mixed_draws_are_shown_with_what_is_left_of_the_picture(folder: Path, tm
     assert again.out.read_bytes() == sheet.out.read_bytes()
 
 
-def test_what_a_training_leaves_out_stands_on_the_sheet(folder: Path, tmp_path: Path) -> None:
-    sheet = fovea.augment(str(folder), out=str(tmp_path / "s.png"), preset="tiny_imagenet", image_size=96)
-    assert "fovea train: samplewise is left out" in sheet.to_text()
+def test_a_preset_works_on_floats_only_where_a_network_can_do_it() -> None:
+    """`training.augment.is_centred` relies on it."""
+    for name in PRESETS:
+        assert all(op.name == "samplewise" and op.centre and not op.scale for op in create_augmentation(name).float_ops)  # type: ignore[attr-defined]
 
 
 def test_boxes_and_masks_are_drawn(tmp_path: Path) -> None:

@@ -114,10 +114,23 @@ def test_auto_is_light_for_photos_and_none_for_characters_and_says_so():
     assert choose("none", augments=False) == ("none", [])
 
 
-def test_what_would_have_to_be_shipped_is_said_to_be_left_out():
+def test_what_becomes_part_of_the_network_is_said():
     preset, (note,) = choose("tiny_imagenet")
     assert preset == "tiny_imagenet"
-    assert note.startswith("--augment tiny_imagenet: samplewise is left out: validation, test and the model")
+    assert note == "--augment tiny_imagenet: the network takes each picture's own mean away, in training and wherever it is used"
+
+
+def test_a_centred_network_is_shipped_and_taken_up_as_such(photos: Path, tmp_path):
+    """Brighter pictures get the same answer, from the bundle and from what is learned on its weights."""
+    import fovea
+
+    first = fovea.train(str(photos), out=str(tmp_path / "a"), strategy="scratch", image_size=28, epochs=2, augment="tiny_imagenet")
+    second = fovea.train(str(photos), out=str(tmp_path / "b"), strategy="probe", backbone="convnet", weights=str(first.path))
+    plain = fovea.train(str(photos), out=str(tmp_path / "c"), strategy="scratch", image_size=28, epochs=2, augment="none")
+    pixels = np.random.default_rng(0).integers(20, 200, (2, 28, 28, 3), dtype=np.uint8)
+    for run, same in ((first, True), (second, True), (plain, False)):
+        outputs = fovea.load_bundle(run.path).outputs
+        assert np.allclose(outputs(pixels)["embedding"], outputs(pixels + 30)["embedding"], atol=1e-4) == same
 
 
 def test_how_mixed_pictures_are_counted_is_said():

@@ -43,7 +43,7 @@ class Embedder:
     def space(self) -> Space:
         """The key of its vectors in the store."""
         scaling = [values.flatten().tolist() for values in (self.body.shift, self.body.scale)]  # type: ignore[operator]
-        network = hash_json([_EXPORT_VERSION, self.weights_hash, scaling])
+        network = hash_json([_EXPORT_VERSION, self.weights_hash, scaling, *(["centred"] if self.body.centred else [])])
         return Space(network, self.preprocessing.key, self.backbone_name)
 
     @cached_property

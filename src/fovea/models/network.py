@@ -13,11 +13,12 @@ class PixelBackbone(nn.Module):
     Args:
         backbone: Its classifier, if it has one, is not used.
         mean, std: Of pixels scaled to 0..1, as its weights were trained with.
+        centred: Whether each picture's own mean, over all places and channels, is taken away after that.
     """
 
-    def __init__(self, backbone: Backbone, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, backbone: Backbone, mean: tuple[float, ...], std: tuple[float, ...], *, centred: bool = False) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.centred = backbone, centred
         self.register_buffer("shift", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("scale", 1 / (torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1) * 255), persistent=False)
 
@@ -32,7 +33,8 @@ class PixelBackbone(nn.Module):
         return (x - self.shift) * self.scale  # type: ignore[operator]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.backbone.embed(self.normalise(pixels))
+        x = self.normalise(pixels)
+        return self.backbone.embed(x - x.mean(dim=(1, 2, 3), keepdim=True) if self.centred else x)
 
 
 class Network(nn.Module):

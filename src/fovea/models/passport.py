@@ -28,6 +28,7 @@ class Passport:
         interpolation: How their own evaluation resizes.
         mean, std: Per channel, of pixels scaled to 0..1, that their own training subtracted and divided by; None
             where that is not known, and the backbone's are taken.
+        centred: Whether each picture's own mean is taken away, once it is scaled.
         repo: Hub repository, with `revision` (a commit, pinned) and `filename`; None where they are on no hub. Without
             a revision nothing is downloaded until the user names one.
         num_bytes: Size of the file on the hub, where known: what a download announces.
@@ -47,6 +48,7 @@ class Passport:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     mean: Triple | None = None
     std: Triple | None = None
+    centred: bool = False
     repo: str | None = None
     revision: str | None = None
     filename: str = "model.safetensors"

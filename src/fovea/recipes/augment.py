@@ -13,7 +13,6 @@ from fovea.errors import InputError, UnreadableImage
 from fovea.files import printable, ready_folder, write_atomic
 from fovea.loading.margin import Margin
 from fovea.recipes._sheet import Tile, draw_sheet
-from fovea.training.augment import left_out
 from fovea.transforms import Augmentation, create_augmentation
 from fovea.transforms.preprocessing import Preprocessing, square
 from fovea.types import Item, Pixels, Sample, Targets
@@ -41,9 +40,8 @@ class Sheet:
 
     @property
     def lines(self) -> list[str]:
-        """What the augmentation does, and what of it a training leaves out."""
-        said = left_out(self.augmentation)
-        return (self.augmentation.describe() or ["nothing is changed"]) + ([f"fovea train: {said}"] if said else [])
+        """What the augmentation does."""
+        return self.augmentation.describe() or ["nothing is changed"]
 
     def to_json(self) -> dict[str, Any]:
         return {

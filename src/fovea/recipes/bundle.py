@@ -59,7 +59,7 @@ def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | 
             fix="train a head on pictures of your own: fovea train DATA --weights FILE --out RUN",
         )
     size_px = image_size or passport.image_size_px
-    body = PixelBackbone(module, *normalisation(BACKBONES[backbone].info, passport))
+    body = PixelBackbone(module, *normalisation(BACKBONES[backbone].info, passport), centred=passport.centred)
     head = LinearHead.from_arrays(classifier.weight.detach().numpy(), classifier.bias.detach().numpy())
     trained = Trained(
         Network(body, head).to(memory_format=torch.channels_last),  # type: ignore[call-overload]

@@ -15,7 +15,7 @@ from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
 from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_weights, resolve_weights, weights_hash
 from fovea.tasks import TASKS
-from fovea.training.augment import choose_augment
+from fovea.training.augment import choose_augment, is_centred
 from fovea.training.settings import TrainSettings
 from fovea.training.strategy import STRATEGIES, Plan
 from fovea.transforms.preprocessing import square
@@ -75,6 +75,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     augments = STRATEGIES[strategy].info.augments
     augment = choose_augment(settings.augment, strategy=strategy, augments=augments, size_px=size_px, notes=notes)
     mean, std = normalisation(info, resolved.passport if resolved else None)
+    centred = resolved.passport.centred if resolved else is_centred(augment)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         backbone = create_backbone(name, **options)
@@ -88,8 +89,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         strategy=strategy,
         backbone_name=name,
         # channels-last: torch's convolutions are 5 to 15 times slower otherwise on a processor
-        network=Network(PixelBackbone(backbone, mean, std), head).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        passport=_passport(resolved.passport if resolved else None, settings, name, options, size_px, (mean, std)),
+        network=Network(PixelBackbone(backbone, mean, std, centred=centred), head).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        passport=_passport(resolved.passport if resolved else None, settings, name, options, size_px, (mean, std), centred),
         weights_hash=weights_hash(backbone),
         weights_said=resolved.said if resolved else "none: fresh random weights",
         licences=(f"{resolved.passport.name}: {resolved.passport.licence}",) if resolved else (),
@@ -100,12 +101,18 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
 
 
 def _passport(
-    found: Passport | None, settings: TrainSettings, name: str, options: dict[str, Any], size_px: int, scaling: tuple[Triple, Triple]
+    found: Passport | None,
+    settings: TrainSettings,
+    name: str,
+    options: dict[str, Any],
+    size_px: int,
+    scaling: tuple[Triple, Triple],
+    centred: bool,
 ) -> Passport:
     """Of the backbone as the run keeps it: without a classifier, and fed as it was here."""
     mean, std = scaling
     if found:
-        return replace(found, backbone=name, classes=None, class_names=(), mean=mean, std=std)
+        return replace(found, backbone=name, classes=None, class_names=(), mean=mean, std=std, centred=centred)
     return Passport(
         name=f"{name} trained by fovea",
         sha256="",
@@ -117,6 +124,7 @@ def _passport(
         options=options,
         mean=mean,
         std=std,
+        centred=centred,
     )
 
 

@@ -29,10 +29,10 @@ def augmentation_of(preset: str) -> Augmentation | None:
     return None if augmentation.is_identity and not augmentation.mixes else augmentation
 
 
-def left_out(augmentation: Augmentation) -> str:
-    """What a training does not do of an augmentation, and why; "" where it does all of it."""
-    names = ", ".join(op.name for op in augmentation.float_ops)
-    return names and f"{names} is left out: validation, test and the model that is shipped would need it too"
+def is_centred(preset: str) -> bool:
+    """Whether each picture's own mean is taken away: by the network itself, so that it is in production as it was in training."""
+    augmentation = augmentation_of(preset)
+    return augmentation is not None and bool(augmentation.float_ops)  # a preset has no other operation on floats: a test says so
 
 
 def choose_augment(asked: str, *, strategy: str, augments: bool, size_px: int, notes: list[str]) -> str:
@@ -68,8 +68,12 @@ def choose_augment(asked: str, *, strategy: str, augments: bool, size_px: int, n
             fix="add --strategy scratch, or leave --augment out",
         )
     if augmentation is not None:
-        notes += [f"--augment {asked}: {said}" for said in (left_out(augmentation), _of_mixes(augmentation)) if said]
+        notes += [f"--augment {asked}: {said}" for said in (_of_centring(augmentation), _of_mixes(augmentation)) if said]
     return asked
+
+
+def _of_centring(augmentation: Augmentation) -> str:
+    return "the network takes each picture's own mean away, in training and wherever it is used" if augmentation.float_ops else ""
 
 
 def _of_mixes(augmentation: Augmentation) -> str:

@@ -75,8 +75,7 @@ def _strong() -> list[Op]:
 def _tiny_imagenet() -> list[Op]:
     """The texts' Tiny-ImageNet recipe, in the order in which Keras's ImageDataGenerator applies it.
 
-    The last operation, the centring, gives floats and belongs to every split alike: whoever trains applies `Augmentation.floats`
-    to batches of training, validation and test, and the same in production.
+    The last operation, the centring, belongs to every split alike, and to production: `fovea train` makes it part of the network.
     """
     return [
         create_op("rotation", turn_range=(-30 / 360, 30 / 360)),
