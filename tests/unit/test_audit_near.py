@@ -1,6 +1,7 @@
 """Near duplicates: every way of changing a picture is seen through, and pictures that only look alike are not reported."""
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from tests.painted import CHANGES, Pixels, facts_of, photo
 
 from fovea.audit.candidates import candidates
 from fovea.audit.near import Pair, families, find_near, near_by_embedding
+from fovea.audit.scenes import without_scenes
 from fovea.data.facts import mirror_mask
 from fovea.files import hash_bytes
 from fovea.types import PictureFacts
@@ -189,3 +191,20 @@ def test_near_embeddings_are_found() -> None:
     planted = {(f"{index:03}", f"{100 + index:03}") for index in range(40)}
     assert set(found) <= planted
     assert len(found) >= 36
+
+
+def test_a_fixed_camera_takes_no_copies() -> None:
+    """Eight pictures of one place with two labels are a scene; six versions of one picture are not, nor is one wrong label."""
+    copies = [f"a{i}" for i in range(6)]
+    scene = [f"b{i}" for i in range(8)]
+    labels: dict[str, str | None] = {
+        **dict.fromkeys(copies, "cat"),
+        **{name: ("cat", "dog")[i % 2] for i, name in enumerate(scene)},
+        "c0": "dog",
+    }
+    pairs = [Pair(a, b, 0.97, False) for group in (copies, scene) for a, b in combinations(group, 2)] + [Pair("a0", "c0", 0.97, False)]
+    left, scenes = without_scenes(pairs, labels)
+    assert scenes == [scene]
+    assert left == [pair for pair in pairs if pair.first not in scene]
+    assert without_scenes(pairs, dict.fromkeys(labels, "cat")) == (pairs, []), "where there is one class, labels tell nothing"
+    assert without_scenes([], {}) == ([], [])

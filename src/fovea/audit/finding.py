@@ -42,7 +42,8 @@ class Seen:
         problems: Pictures that cannot be read, or not to their end.
         facts: Of the others, by content hash.
         ignored: Files that are no pictures.
-        near: Contents that show the same.
+        near: Contents that show the same picture.
+        scenes: Contents that show the same place, in one list for each.
         suspects: Pictures whose label is likely wrong; None where nobody asked.
     """
 
@@ -52,6 +53,7 @@ class Seen:
     facts: Mapping[str, PictureFacts]
     ignored: Sequence[str] = ()
     near: Sequence[Pair] = ()
+    scenes: Sequence[Sequence[str]] = ()
     suspects: Sequence[Suspect] | None = None
 
     @cached_property

@@ -10,6 +10,7 @@ from fovea.audit.audit import Audit, examine, with_splits
 from fovea.audit.finding import Seen
 from fovea.audit.known import near_pairs
 from fovea.audit.near import Pair, families
+from fovea.audit.scenes import without_scenes
 from fovea.data import Source, assign_splits, check_classes, group_by_path
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import DataError
@@ -86,11 +87,12 @@ def survey(
         whole = [i for i in range(len(seen.items)) if i not in problems]
         _check_none_gone(source, [seen.items[i] for i in whole])
         pairs = near_pairs(store, {seen.hashes[i]: looked.facts[seen.hashes[i]] for i in whole})
+        pairs, scenes = without_scenes(pairs, {seen.hashes[i]: items[i].label for i in whole})
         together = _same_picture(pairs, [seen.hashes[i] for i in whole])
         splits = assign_splits([seen.items[i] for i in whole], [seen.hashes[i] for i in whole], seed=seed, together=together)
         for i, item in zip(whole, with_splits([items[i] for i in whole], splits), strict=True):
             items[i] = item
-        audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs))
+        audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs, scenes=scenes))
         leaking = [row for fault in audit.findings["leaks"].faults for row in fault.remove]
         if not keep_leaks:
             _check_some_left(source, items, whole, set(leaking))

@@ -1,7 +1,7 @@
 """Look at data before anything is learned from it."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from fovea.audit.cleaned import Written, check_target, write_clean, write_subset
 from fovea.audit.finding import LEVELS
 from fovea.audit.known import near_pairs
 from fovea.audit.labels import needs_cleanlab, space_at_hand, suspects
+from fovea.audit.scenes import without_scenes
 from fovea.data import Source, decode, group_by_path, open_source
 from fovea.embeddings.store import EmbeddingStore, Space
 from fovea.errors import InputError, UnreadableImage
@@ -167,15 +168,16 @@ def _look(
     known = store.get_facts(scanned.hashes, min_side_px=CHECK_SIDE_PX)
     facts, problems = check_pictures(source, items, scanned.hashes, known=known, keep=store.put_facts)
     space = space or space_at_hand(store, list(facts))
-    pairs = near_pairs(store, facts, space=space)
-    seen = Seen(items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs)
+    labels_of = {content: item.label for item, content in zip(items, scanned.hashes, strict=True) if content in facts}
+    pairs, scenes = without_scenes(near_pairs(store, facts, space=space), labels_of)
+    seen = Seen(items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs, scenes=scenes)
     if space is None:
         again = shlex.join(["fovea", "audit", source.location, "--labels"])
         return seen, [f"wrong labels were not looked for, since these pictures have no embeddings yet: `{again}` makes them"]
     if (missing := needs_cleanlab()) is not None:
         return seen, [f"wrong labels were not looked for: that needs cleanlab, `{missing.fix}`"]
     doubted, notes = suspects(seen, store, space)
-    return Seen(items, seen.hashes, seen.problems, facts, ignored=source.ignored, near=pairs, suspects=doubted), notes
+    return replace(seen, suspects=doubted), notes
 
 
 def _embed(
