@@ -100,6 +100,18 @@ def test_too_little_to_judge(store: EmbeddingStore, labels: list[str]) -> None:
     assert "not judged" in notes[0]
 
 
+@pytest.mark.parametrize("num_groups", [1, 2])
+def test_pictures_that_belong_together_give_a_note(store: EmbeddingStore, num_groups: int) -> None:
+    """One group for all: nobody is left to judge. Two groups of one class each: whoever judges has never seen the other class."""
+    pytest.importorskip("cleanlab")
+    labels, vectors = clouds(20, 2)
+    seen = made(store, labels, vectors)
+    items = [Item(item.path, item.label, group=f"patient {i % num_groups}") for i, item in enumerate(seen.items)]
+    found, notes = suspects(Seen(items, seen.hashes, {}, seen.facts), store, SPACE)
+    assert found == []
+    assert ("belong together" if num_groups == 1 else "were not judged") in notes[0]
+
+
 def test_the_answer_is_kept_and_another_question_is_another(store: EmbeddingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("cleanlab")
     from fovea.audit import labels as module

@@ -67,6 +67,9 @@ def suspects(seen: Seen, store: EmbeddingStore, space: Space) -> tuple[list[Susp
     targets = np.array([names.index(seen.items[row].label or "") for row in rows], np.int64)
     if len(names) < 2 or np.bincount(targets).min() < _FEWEST:
         return [], [f"labels were not judged: that takes two classes, and {_FEWEST} pictures of each"]
+    family = _families(seen, rows)
+    if family.max() == 0:
+        return [], ["wrong labels were not looked for: all pictures belong together, and none may be judged by its own kind"]
     words = [f"{seen.hashes[row]} {seen.items[row].label} {seen.items[row].group}" for row in rows]
     pairs = [f"{pair.first}{pair.second}" for pair in seen.near]
     num_known = dict(store.spaces([seen.hashes[row] for row in rows])).get(space, 0)
@@ -77,7 +80,7 @@ def suspects(seen: Seen, store: EmbeddingStore, space: Space) -> tuple[list[Susp
         vectors = store.get(space, [seen.hashes[row] for row in rows])
         places = [place for place, row in enumerate(rows) if seen.hashes[row] in vectors]
         inputs = np.stack([vectors[seen.hashes[rows[place]]] for place in places])
-        answer = _judged(inputs, targets[places], _families(seen, [rows[place] for place in places]), len(names))
+        answer = _judged(inputs, targets[places], family[places], len(names))
         answer["suspects"] = [(places[i], *others) for i, *others in answer["suspects"]]
         store.put_answer(key, answer)
     if answer["kappa"] < _LEAST_KAPPA:
@@ -91,6 +94,8 @@ def _judged(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> di
 
     from fovea.training.logistic import out_of_fold
 
+    if len(np.unique(family)) < 2:  # those of the other families have no embedding
+        return {"kappa": 0.0, "suspects": []}
     folds = _folds(targets, family)
     judged, _ = out_of_fold(inputs, targets, folds, num_classes=num_classes)
     probabilities = (judged + _neighbours_say(inputs, targets, family, num_classes)) / 2
