@@ -23,7 +23,7 @@ from typing import Any
 import typer
 
 from fovea import commands
-from fovea.errors import DiskFull, FoveaError, InputError, MissingExtra, from_os_error
+from fovea.errors import DiskFull, FoveaError, InputError, from_os_error, missing_module
 from fovea.files import json_text, printable
 from fovea.options import Call, understand
 from fovea.progress import shown
@@ -95,12 +95,7 @@ def _explain(error: BaseException, words: Sequence[str]) -> FoveaError:
         problem = error.format_message().rstrip(".")
         return InputError(problem[:1].lower() + problem[1:], got=typed, expected=usage.removeprefix("Usage: "), fix=f"see {command} --help")
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("fovea"):
-        return MissingExtra(
-            f"this command needs the package {error.name.partition('.')[0]!r}, which is not installed",
-            got=typed,
-            expected="fovea with all that it depends on",
-            fix="pip install fovea",
-        )
+        return missing_module(error.name.partition(".")[0], got=typed)
     return FoveaError(
         f"internal error: {type(error).__name__}: {error}".partition("\n")[0],
         got=typed,

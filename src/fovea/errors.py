@@ -19,6 +19,7 @@ found, what was expected, and how to mend it.
 """
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,10 +128,37 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
-    """The error for an optional package that `purpose` needs: it gives the install line."""
+    """The error for an optional package that `purpose` needs: it gives the install line.
+
+    The line names the package itself: on the package index, the name "fovea" belongs to a project of somebody else.
+    """
     return MissingExtra(
         f"{purpose} needs the package {package!r}, which is not installed",
-        got=f"no module {package!r}",
-        expected=f"fovea with its extra {extra!r}",
-        fix=f"pip install 'fovea[{extra}]'",
+        got=f"no package {package!r}",
+        expected=f"the optional package {package!r} (one of Fovea's extra {extra!r})",
+        fix=f"pip install {package}",
+    )
+
+
+_PACKAGE_OF = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}  # whose modules have other names
+
+
+def missing_module(module: str, *, got: str) -> MissingExtra:
+    """The error for a module that could not be imported.
+
+    Only a package that Fovea itself asks for is named in the install line: of another, the name does not say whose it is.
+    """
+    from importlib import metadata  # slow to import, for what is seldom needed
+
+    package = _PACKAGE_OF.get(module, module.replace("_", "-"))
+    try:
+        ours = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in metadata.requires("fovea") or ()}
+    except metadata.PackageNotFoundError:
+        ours = set()
+    is_ours = package.lower() in ours
+    return MissingExtra(
+        f"this command needs the {'package' if is_ours else 'module'} {(package if is_ours else module)!r}, which is not installed",
+        got=got,
+        expected=f"an environment in which Python can `import {module}`",
+        fix=f"pip install {package}" if is_ours else f"install the package that brings the module {module!r}",
     )

@@ -149,4 +149,4 @@ def test_without_cleanlab_the_error_says_how_to_install_it(store: EmbeddingStore
     labels, vectors = clouds(10, 2)
     with pytest.raises(MissingExtra) as caught:
         suspects(made(store, labels, vectors), store, SPACE)
-    assert caught.value.fix == "pip install 'fovea[clean]'"
+    assert caught.value.fix == "pip install cleanlab"

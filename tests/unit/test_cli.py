@@ -15,6 +15,7 @@ import pytest
 
 import fovea
 from fovea.cli import main
+from fovea.errors import missing_module
 
 WORK = '''
 """A toy recipe."""
@@ -186,7 +187,7 @@ def test_quiet_says_nothing(run: Run) -> None:
         ("wrapped-disk", 1, "the disk is full: 'model.onnx' could not be written"),
         ("sqlite", 1, "the disk is full: 'the cache' could not be written"),
         ("bug", 1, "internal error: KeyError: 'a\\nb'"),
-        ("extra", 2, "this command needs the package 'no_such_package', which is not installed"),
+        ("extra", 2, "this command needs the module 'no_such_package', which is not installed"),
     ],
 )
 def test_an_error_says_what_is_wrong_on_its_first_line(run: Run, how: str, code: int, first_line: str) -> None:
@@ -212,6 +213,14 @@ def test_debug_shows_where(run: Run, how: str) -> None:
     done = run("work", "photos", "a", "--how", how, "--debug")
     assert "Traceback (most recent call last)" in done.stderr
     assert "toy_recipes" in done.stderr
+
+
+def test_a_missing_package_is_named_itself(run: Run) -> None:
+    """The name "fovea" belongs to somebody else's project on the package index, and so may that of any module."""
+    assert "fix:      install the package that brings the module 'no_such_package'" in run("work", "photos", "a", "--how", "extra").stderr
+    assert missing_module("torch", got="fovea train").fix == "pip install torch"
+    assert missing_module("cv2", got="fovea train").fix == "pip install opencv-python-headless"
+    assert missing_module("google_crc32c", got="fovea train").fix == "pip install google-crc32c"
 
 
 def test_the_answer_gives_the_exit_code(run: Run) -> None:

@@ -93,11 +93,11 @@ def test_something_else_is_said():
 
 
 @pytest.mark.parametrize(("module", "kind"), [("google_crc32c", "tfrecord"), ("webdataset", "webdataset")])
-def test_the_extra_is_named_where_it_is_missing(data, tmp_path, monkeypatch, module, kind):
+def test_the_package_is_named_where_it_is_missing(data, tmp_path, monkeypatch, module, kind):
     monkeypatch.setitem(sys.modules, module, None)
     with open_source(data) as source, pytest.raises(MissingExtra) as caught:
         write_shards(source, tmp_path / "out", kind=kind)
-    assert caught.value.fix == "pip install 'fovea[shards]'"
+    assert caught.value.fix == f"pip install {module.replace('_', '-')}"
     assert list((tmp_path / "out").iterdir()) == [], "nothing half-written stays"
 
 

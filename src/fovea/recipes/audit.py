@@ -117,7 +117,7 @@ def audit(
         apply: Write a cleaned copy of the data to this folder, or a table of what is left to this .csv file. Broken files,
             spare copies and contradictions are left out, leaks are taken out of train. The originals are never touched.
         subset: Copy so many pictures, as many of each class, to the folder --out, in place of the page.
-        labels: Look for wrong labels even where every picture has to be embedded first (needs fovea[clean]).
+        labels: Look for wrong labels even where every picture has to be embedded first (needs the package cleanlab).
         backbone: What embeds them: a name from `fovea models`, or "auto".
         weights: Its weights, as for `fovea train`.
         split_by: A regular expression whose first group, in a picture's path, names what must stand in one split only.
