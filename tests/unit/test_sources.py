@@ -97,6 +97,20 @@ def test_names_of_any_bytes(tmp_path: Path) -> None:
         check_pictures(source)
 
 
+def test_a_class_has_one_name_however_its_folder_is_spelt(tmp_path: Path) -> None:
+    """macOS writes an accent as a character of its own; Latin-1 is what spreadsheets write, and no text at all in UTF-8."""
+    composed, split, latin = "caf\u00e9", "cafe\u0301", os.fsdecode(b"caf\xe9")
+    files = [f"{name}/{n}.jpg" for name in (composed, split, latin) for n in range(2)]
+    write(tmp_path / "tree", *files)
+    table = tmp_path / "tree" / "t.csv"
+    rows = [f"{path},{path.partition('/')[0]}" for path in files]
+    table.write_bytes(os.fsencode("\n".join(["path,label", *rows, f"{files[0]},{split}"])))
+    for source in (open_source(tmp_path / "tree"), open_source(table)):
+        assert source.class_names == ("caf\\xe9", composed)
+        assert {item.path: item.label for item in source.items} == dict.fromkeys(files[:4], composed) | dict.fromkeys(files[4:], "caf\\xe9")
+        check_pictures(source)
+
+
 def test_links_are_followed_without_circles(tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     write(data, "cat/1.jpg", "cat/2.jpg")

@@ -16,6 +16,7 @@ from fovea.audit.finding import Seen
 from fovea.audit.near import families
 from fovea.data import Source, assign_splits
 from fovea.data.sniff import has_picture_suffix
+from fovea.data.source import class_name
 from fovea.errors import InputError, OutputError, writing
 from fovea.files import hash_bytes, write_atomic
 from fovea.loading.parallel import chunks, map_ordered
@@ -224,9 +225,11 @@ def _file_names(seen: Seen, rows: Sequence[int]) -> list[str]:
     for row in rows:
         item = seen.items[row]
         label = item.label or ""
-        _, found, within = f"/{item.path}".rpartition(f"/{label}/")
-        parts = within.split("/") if found else [item.path.rpartition("/")[2]]
-        parts = [_safe(part) for part in (label, *parts)]
+        _, found, within = f"/{class_name(item.path)}".rpartition(f"/{label}/")  # as labels are spelt; names of files stay as they are
+        there = item.path.split("/")
+        inner = there[-1 - within.count("/") :] if found else there[-1:]
+        folder = there[-1 - len(inner)] if found and "/" not in label else label
+        parts = [_safe(part) for part in (folder, *inner)]
         if has_picture_suffix(parts[-1]) is not True:
             parts[-1] += f".{seen.fact(row).format}"
         path = Path(*([item.split or "train"] if with_splits else []), *parts)

@@ -1,15 +1,17 @@
 """What every source is: addresses, labels, and bytes on demand."""
 
 import os
+import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError
+from fovea.files import printable
 from fovea.registry import Registry
 from fovea.types import Item, Targets
 
@@ -51,9 +53,12 @@ class Source(ABC):
         self.keep(items)
 
     def keep(self, items: Sequence[Item]) -> None:
-        """Makes `items` the source's items, and their labels its classes."""
+        """Makes `items` the source's items, and their labels its classes, each spelt as `class_name` spells it."""
+        spelt = {item.label: class_name(item.label) for item in items if item.label is not None}
+        if any(label != name for label, name in spelt.items()):
+            items = [item if item.label is None else replace(item, label=spelt[item.label]) for item in items]
         self.items = items
-        self.class_names: tuple[str, ...] = tuple(sorted({item.label for item in items if item.label is not None}))
+        self.class_names: tuple[str, ...] = tuple(sorted(set(spelt.values())))
 
     @abstractmethod
     def read(self, item: Item) -> bytes:
@@ -97,6 +102,14 @@ class TreeSource(Source):
 
     def close(self) -> None:
         self._tree.close()
+
+
+def class_name(label: str) -> str:
+    """A class's name as bundles, tables and messages can hold it, the same for data from any system.
+
+    macOS may write one accent as two characters where others write one; bytes that are not UTF-8 cannot be written as text.
+    """
+    return unicodedata.normalize("NFC", printable(label))
 
 
 def check_classes(items: Iterable[Item], *, location: str = "the data") -> None:

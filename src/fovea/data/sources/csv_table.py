@@ -5,7 +5,7 @@ import io
 import posixpath
 from collections.abc import Iterator
 
-from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource
+from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource, class_name
 from fovea.data.sources.split_folders import SPLIT_NAMES
 from fovea.data.trees import Tree
 from fovea.errors import DataError
@@ -72,7 +72,9 @@ def csv_table(tree: Tree) -> Source:
                 "train, validation (val, valid) or test, or nothing",
                 "correct the word",
             )
-        item = Item(path, labels.setdefault(label, label), split, value.get("group", "").strip() or None)
+        if label not in labels:  # one string for each class, not one for each picture
+            labels[label] = class_name(label)
+        item = Item(path, labels[label], split, value.get("group", "").strip() or None)
         if (first := items.setdefault(path, (item, number))) != (item, number) and first[0] != item:
             raise _bad_row(
                 tree, number, f"contradicts row {first[1]} on {path!r}", _told(item), _told(first[0]), "remove one of the two rows"
