@@ -112,5 +112,4 @@ def _of_split(name: str, measured: dict[str, Any], *, limit: Limit | None = None
 
 
 def _strength(metrics: dict[str, Any]) -> str:
-    tried = [row for row in metrics.get("search", []) if "score" in row]
-    return f"{min(tried, key=lambda row: row['score'])['value']:g}" if tried else "not stated"
+    return f"{min(metrics['search'], key=lambda row: row['loss'])['value']:g}"

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from tests.shared_runs import paint
@@ -226,3 +227,33 @@ def test_overwrite_leaves_what_somebody_put_into_a_run(photos, probe_run, tmp_pa
         fovea.train(str(photos), out=str(out), overwrite=True)
     assert caught.value.got == "bundle/notes.txt"
     assert (out / "metrics.json").exists()
+
+
+def test_overwrite_keeps_a_good_run_until_the_new_data_are_known_to_be_usable(probe_run, tmp_path):
+    out = Path(shutil.copytree(probe_run.path, tmp_path / "run"))
+    for name in ("a", "b"):
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        for index in range(3):
+            (tmp_path / "broken" / name / f"{index}.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    with pytest.raises(DataError, match="none of the pictures of 'a'") as caught:
+        fovea.train(str(tmp_path / "broken"), out=str(out), overwrite=True)
+    assert "the first: 'a/0.jpg'" in caught.value.got, "why it cannot be read is told"
+    assert fovea.load_bundle(out).class_names == probe_run.metrics.class_names
+
+
+def test_alike_by_template_still_leaves_something_to_measure_on(tmp_path):
+    """Forms that differ in a few words, and groups that leave no test: told, and never 20 pictures of one."""
+    chance = np.random.default_rng(0)
+    form = chance.integers(0, 2, (160, 160, 3), dtype=np.uint8) * 255
+    for index in range(20):
+        pixels = form.copy()
+        pixels[60:72, 40:120] = chance.integers(0, 2, (12, 80, 1), dtype=np.uint8) * 255
+        path = tmp_path / "forms" / ("new", "old")[index % 2] / f"page{index // 10}-{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), pixels)
+    options = {"strategy": "probe", "backbone": "mobilenet_v2", "weights": "none", "image_size": 32}
+    run = fovea.train(str(tmp_path / "forms"), out=str(tmp_path / "run"), **options)
+    assert min(run.metrics.num_files.values()) >= 2, run.metrics.num_files
+    grouped = fovea.train(str(tmp_path / "forms"), out=str(tmp_path / "grouped"), split_by=r"page(\d)", **options)
+    assert grouped.metrics.num_files["test"] == 0
+    assert "note: there is no test picture: nothing was measured on pictures that were not learned from" in grouped.to_text()

@@ -201,10 +201,12 @@ def test_a_fixed_camera_takes_no_copies() -> None:
         **dict.fromkeys(copies, "cat"),
         **{name: ("cat", "dog")[i % 2] for i, name in enumerate(scene)},
         "c0": "dog",
+        **{f"other {i}": ("cat", "dog")[i % 2] for i in range(20)},
     }
     pairs = [Pair(a, b, 0.97, False) for group in (copies, scene) for a, b in combinations(group, 2)] + [Pair("a0", "c0", 0.97, False)]
     left, scenes = without_scenes(pairs, labels)
     assert scenes == [scene]
     assert left == [pair for pair in pairs if pair.first not in scene]
     assert without_scenes(pairs, dict.fromkeys(labels, "cat")) == (pairs, []), "where there is one class, labels tell nothing"
+    assert without_scenes(pairs, {name: label for name, label in labels.items() if name in scene})[1] == [scene], "more than half of all"
     assert without_scenes([], {}) == ([], [])

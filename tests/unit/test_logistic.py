@@ -5,7 +5,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from fovea.evaluation.calibrate import calibrated, fit_temperature
-from fovea.training.logistic import fit_logistic, out_of_fold
+from fovea.training.logistic import deal, fit_logistic, out_of_fold
+from fovea.training.standardise import Standardised
 
 
 def clouds(num_classes: int, *, each: int = 60, width: int = 12, noise: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -15,10 +16,14 @@ def clouds(num_classes: int, *, each: int = 60, width: int = 12, noise: float = 
     return (middles[targets] + noise * chance.normal(size=(len(targets), width)) + 3).astype(np.float32), targets
 
 
+def alone(targets: np.ndarray) -> np.ndarray:
+    return np.arange(len(targets))
+
+
 @pytest.mark.parametrize("num_classes", [3, 7])
 def test_the_fit_is_that_of_a_reference(num_classes: int) -> None:
     inputs, targets = clouds(num_classes)
-    ours = fit_logistic(inputs, targets, num_classes=num_classes, seed=0)
+    ours = fit_logistic(inputs, targets, alone(targets), num_classes=num_classes, seed=0)
     scaled = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
     reference = LogisticRegression(C=ours.strength, max_iter=5_000, tol=1e-8).fit(scaled, targets).predict_proba(scaled)
     assert np.abs(calibrated(inputs @ ours.weight.T + ours.bias, 1.0) - reference).max() < 2e-3
@@ -26,7 +31,7 @@ def test_the_fit_is_that_of_a_reference(num_classes: int) -> None:
 
 def test_two_classes_are_as_many_as_any() -> None:
     inputs, targets = clouds(2)
-    ours = fit_logistic(inputs, targets, num_classes=2, seed=0)
+    ours = fit_logistic(inputs, targets, alone(targets), num_classes=2, seed=0)
     assert ours.weight.shape == (2, inputs.shape[1])
     assert np.allclose(ours.weight[0], -ours.weight[1], atol=1e-3), "neither is preferred"
     assert ((inputs @ ours.weight.T + ours.bias).argmax(axis=1) == targets).mean() > 0.8
@@ -34,7 +39,7 @@ def test_two_classes_are_as_many_as_any() -> None:
 
 def test_the_regularisation_is_the_best_of_those_compared() -> None:
     inputs, targets = clouds(3)
-    first, again = (fit_logistic(inputs, targets, num_classes=3, seed=4) for _ in range(2))
+    first, again = (fit_logistic(inputs, targets, alone(targets), num_classes=3, seed=4) for _ in range(2))
     assert first.strength == min(first.search, key=lambda row: row[1])[0]
     assert first.search == again.search
     assert np.array_equal(first.weight, again.weight)
@@ -44,14 +49,18 @@ def test_the_regularisation_is_the_best_of_those_compared() -> None:
 
 def test_a_class_with_one_picture_keeps_the_default() -> None:
     inputs, targets = clouds(2)
-    found = fit_logistic(np.concatenate([inputs, inputs[:1] + 9]), np.append(targets, 2), num_classes=3, seed=0)
+    more = np.append(targets, 2)
+    found = fit_logistic(np.concatenate([inputs, inputs[:1] + 9]), more, alone(more), num_classes=3, seed=0)
     assert found.search == []
     assert "a class has a single training picture" in found.note
 
 
 def test_scale_does_not_matter() -> None:
     inputs, targets = clouds(3)
-    plain, large = fit_logistic(inputs, targets, num_classes=3, seed=0), fit_logistic(inputs * 1000, targets, num_classes=3, seed=0)
+    plain, large = (
+        fit_logistic(inputs, targets, alone(targets), num_classes=3, seed=0),
+        fit_logistic(inputs * 1000, targets, alone(targets), num_classes=3, seed=0),
+    )
     assert np.allclose(inputs @ plain.weight.T + plain.bias, (inputs * 1000) @ large.weight.T + large.bias, atol=0.01)
 
 
@@ -79,3 +88,25 @@ def test_temperature_undoes_a_known_one() -> None:
     assert fit_temperature(logits * 3, true) == pytest.approx(3, rel=0.03)
     assert fit_temperature(logits[:0], true[:0]) == 1
     assert 0.05 <= fit_temperature(logits[:5] * 1e4, logits[:5].argmax(axis=1)) <= 20
+
+
+def test_what_belongs_together_is_not_judged_by_its_like() -> None:
+    """40 groups of 10 near copies whose classes mean nothing: single rows in the folds would choose the weakest penalty."""
+    chance = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 10)
+    inputs = (chance.normal(size=(40, 30))[groups] + 0.05 * chance.normal(size=(400, 30))).astype(np.float32)
+    targets = chance.permutation(np.arange(40) % 2)[groups]
+    assert fit_logistic(inputs, targets, groups, num_classes=2, seed=0).strength == 1e-4
+    assert fit_logistic(inputs, targets, alone(targets), num_classes=2, seed=0).strength >= 1
+    folds = deal(targets, groups, num_folds=5, seed=0)
+    assert all(len(set(folds[groups == group])) == 1 for group in range(40))
+    assert set(np.bincount(folds)) == {80}
+
+
+def test_a_feature_that_only_rounds_is_left_as_it_is() -> None:
+    chance = np.random.default_rng(0)
+    inputs = chance.normal(size=(200, 3)).astype(np.float32)
+    inputs[:, 1] = np.float32(0.4) + chance.integers(0, 2, 200).astype(np.float32) * np.float32(3e-8)
+    scale = Standardised(inputs)
+    assert scale.deviation[1] == 1
+    assert np.allclose(scale.deviation[[0, 2]], inputs[:, [0, 2]].std(axis=0))

@@ -1,7 +1,7 @@
 """The survey: every picture looked at once, what cannot be used left out, and each of the rest put into its split."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,9 @@ from fovea.audit.finding import Seen
 from fovea.audit.known import near_pairs
 from fovea.audit.near import Pair, families
 from fovea.audit.scenes import without_scenes
-from fovea.data import Source, assign_splits, check_classes, group_by_path
+from fovea.data import Source, assign_splits, check_classes, group_by_path, number_groups
 from fovea.embeddings.store import EmbeddingStore
-from fovea.errors import DataError
+from fovea.errors import DataError, UnreadableImage
 from fovea.files import hash_json
 from fovea.loading.scan import scan
 from fovea.loading.stored import Inputs
@@ -29,6 +29,7 @@ class Survey:
     Args:
         items: All pictures, those in use with their split.
         inputs: What the strategy kept of each; a row that no split names means nothing.
+        groups: A number for each, the same for what is one picture or of one group.
         rows: The row numbers of each split.
         audit: What was found on the way.
         data_hash: The same for the same pictures, labels and splits, whatever the files are called.
@@ -37,6 +38,7 @@ class Survey:
 
     items: tuple[Item, ...]
     inputs: Inputs
+    groups: Ints
     rows: dict[Split, Ints]
     audit: Audit
     data_hash: str
@@ -85,12 +87,15 @@ def survey(
     with watch("audit_s"):
         problems = {**seen.problems, **looked.problems}
         whole = [i for i in range(len(seen.items)) if i not in problems]
-        _check_none_gone(source, [seen.items[i] for i in whole])
+        _check_none_gone(source, [seen.items[i] for i in whole], problems)
         pairs = near_pairs(store, {seen.hashes[i]: looked.facts[seen.hashes[i]] for i in whole})
         pairs, scenes = without_scenes(pairs, {seen.hashes[i]: items[i].label for i in whole})
-        together = _same_picture(pairs, [seen.hashes[i] for i in whole])
-        splits = assign_splits([seen.items[i] for i in whole], [seen.hashes[i] for i in whole], seed=seed, together=together)
-        for i, item in zip(whole, with_splits([items[i] for i in whole], splits), strict=True):
+        readable, contents = [items[i] for i in whole], [seen.hashes[i] for i in whole]
+        together = _same_picture(pairs, contents)
+        splits, divided = _assign(readable, contents, together, seed)
+        groups = np.full(len(items), -1, np.int64)
+        groups[whole] = number_groups(readable, contents, together=together)
+        for i, item in zip(whole, with_splits(readable, splits), strict=True):
             items[i] = item
         audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs, scenes=scenes))
         leaking = [row for fault in audit.findings["leaks"].faults for row in fault.remove]
@@ -101,16 +106,17 @@ def survey(
         used = sorted((i for i in whole if i not in unused), key=lambda i: seen.hashes[i])
         rows = {split: np.array([i for i in used if items[i].split == split], np.int64) for split in SPLITS}
         data_hash = hash_json(sorted([seen.hashes[i], items[i].label, items[i].split] for i in whole if i not in unused))
-    return Survey(tuple(items), looked.inputs, rows, audit, data_hash, _notes(source, items, together, len(leaking), keep_leaks))
+    notes = [*_notes(source, items, 0 if divided else len(together), len(leaking), keep_leaks), *divided, *_lacking(source, items, rows)]
+    return Survey(tuple(items), looked.inputs, groups, rows, audit, data_hash, tuple(notes))
 
 
-def _check_none_gone(source: Source, whole: list[Item]) -> None:
+def _check_none_gone(source: Source, whole: list[Item], problems: Mapping[int, UnreadableImage]) -> None:
     """Whether each class still has the pictures that learning takes, after the broken ones are left out."""
     gone = sorted(set(source.class_names) - {item.label for item in whole})
     if gone:
         raise DataError(
             f"none of the pictures of {gone[0]!r} in {source.location!r} can be read",
-            got=f"{len(gone)} classes without a readable picture",
+            got=f"{len(gone)} classes without a readable picture; the first: {problems[min(problems)].problem}",
             expected="at least two readable pictures of each class",
             fix="`fovea audit` names each broken file and how to mend it; mend them, or remove the class",
         )
@@ -131,7 +137,36 @@ def _check_some_left(source: Source, items: Sequence[Item], whole: Sequence[int]
         )
 
 
-def _notes(source: Source, items: Sequence[Item], together: Sequence[Sequence[int]], num_leaking: int, keep_leaks: bool) -> tuple[str, ...]:
+def _assign(items: Sequence[Item], contents: Sequence[str], together: Sequence[Sequence[int]], seed: int) -> tuple[list[Split], list[str]]:
+    """The splits, versions of a picture on one side; where that would leave a split without a class, divided all the same, and a note."""
+    splits = assign_splits(items, contents, seed=seed, together=together)
+    if not together:
+        return splits, []
+    apart = assign_splits(items, contents, seed=seed)
+    labels = [item.label for item in items]
+    if set(zip(apart, labels, strict=True)) <= set(zip(splits, labels, strict=True)):
+        return splits, []
+    return apart, [
+        "so many pictures are alike that keeping them together would leave a split without pictures of a class: they were divided, and the "
+        "figures may flatter; --split-by or a CSV's column group keeps together what belongs together"
+    ]
+
+
+def _lacking(source: Source, items: Sequence[Item], rows: dict[Split, Ints]) -> Iterator[str]:
+    """What cannot be measured for want of pictures, in splits that were made here."""
+    if any(item.split in ("validation", "test") for item in source.items):
+        return
+    purposes: dict[Split, str] = {"validation": "nothing could be calibrated on", "test": "nothing was measured on"}
+    for split, purpose in purposes.items():
+        found = {items[row].label for row in rows[split]}
+        missing = [name for name in source.class_names if name not in found]
+        if not found:
+            yield f"there is no {split} picture: {purpose} pictures that were not learned from; add pictures, or groups if --split-by made too few"
+        elif missing:
+            yield f"{split} has no picture of {missing[0]!r}{f' and {len(missing) - 1:,} more classes' if len(missing) > 1 else ''}"
+
+
+def _notes(source: Source, items: Sequence[Item], num_together: int, num_leaking: int, keep_leaks: bool) -> tuple[str, ...]:
     notes = []
     if num_leaking and keep_leaks:
         notes.append(f"{num_leaking:,} training pictures stand in validation or test too and were kept (--keep-leaks): the figures flatter")
@@ -143,8 +178,9 @@ def _notes(source: Source, items: Sequence[Item], together: Sequence[Sequence[in
         return tuple(notes)  # its splits are the data's own
     if groups := len({item.group for item in items if item.group is not None}):
         notes.append(f"pictures of one group stay on one side of a split: {groups:,} groups")
-    if together:
-        notes.append(f"versions of one picture stay on one side of a split: {len(together):,} pictures stand there in several")
+    if num_together:
+        several = "1 picture is" if num_together == 1 else f"{num_together:,} pictures are"
+        notes.append(f"versions of one picture stay on one side of a split: {several} there in several")
     return tuple(notes)
 
 

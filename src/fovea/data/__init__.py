@@ -3,6 +3,17 @@
 from fovea.data.decode import MAX_PIXELS, Decoded, decode
 from fovea.data.opening import open_source
 from fovea.data.source import Source, check_classes
-from fovea.data.split import assign_folds, assign_splits, group_by_path
+from fovea.data.split import assign_folds, assign_splits, group_by_path, number_groups
 
-__all__ = ["MAX_PIXELS", "Decoded", "Source", "assign_folds", "assign_splits", "check_classes", "decode", "group_by_path", "open_source"]
+__all__ = [
+    "MAX_PIXELS",
+    "Decoded",
+    "Source",
+    "assign_folds",
+    "assign_splits",
+    "check_classes",
+    "decode",
+    "group_by_path",
+    "number_groups",
+    "open_source",
+]

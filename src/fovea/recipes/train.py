@@ -16,7 +16,7 @@ from fovea.selection.choose import choose
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.loop import Epoch
-from fovea.training.run import Metrics, Run, Timing, open_run
+from fovea.training.run import Metrics, Run, Timing, begin, open_run
 from fovea.training.settings import checked
 from fovea.training.strategy import create_strategy
 from fovea.versions import versions
@@ -86,6 +86,7 @@ def train(
         with open_run(out, settings, overwrite=overwrite) as run:
             learner = create_strategy(plan)
             seen = survey(source, learner, store, seed=seed, watch=watch, split_by=split_by, keep_leaks=keep_leaks)
+            begin(run, settings, overwrite=overwrite)
             write_json(run.audit, seen.audit.to_json())
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
@@ -93,7 +94,13 @@ def train(
             targets, rows = goal.targets(seen.labels), seen.rows
             with watch("train_s"):
                 learned = learner.learn(
-                    seen.inputs, targets, train=rows["train"], validation=rows["validation"], checkpoint=run.checkpoint, key=seen.data_hash
+                    seen.inputs,
+                    targets,
+                    seen.groups,
+                    train=rows["train"],
+                    validation=rows["validation"],
+                    checkpoint=run.checkpoint,
+                    key=seen.data_hash,
                 )
                 temperature = fit_temperature(learned.logits[rows["validation"]], targets[rows["validation"]])
             write_csv(run.history, [field.name for field in fields(Epoch)], [astuple(row) for row in learned.history])

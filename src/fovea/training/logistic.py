@@ -8,11 +8,12 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from fovea.data import assign_folds
 from fovea.loading.parallel import map_ordered
 from fovea.metrics.classification import negative_log_likelihood
 from fovea.progress import Progress
 from fovea.training.standardise import Standardised
-from fovea.types import Floats, Ints
+from fovea.types import Floats, Ints, Item
 
 # Inverse strength of the L2 penalty, from strong to weak. The loss along it has one valley, so the walk ends once it rises.
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -37,22 +38,23 @@ class Logistic:
     note: str
 
 
-def fit_logistic(inputs: Floats, targets: Ints, *, num_classes: int, seed: int) -> Logistic:
+def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: int, seed: int) -> Logistic:
     """Fits on (N, D) embeddings and (N,) classes.
 
     Args:
         inputs: As the backbone gave them.
         targets: Each of the classes at least once.
+        groups: (N,) a number for each row: those of one number stand in one fold.
         num_classes: K.
         seed: Draws the folds.
     """
-    search = _compare(inputs, targets, seed)
+    search = _compare(inputs, targets, groups, seed)
     strength = min(search, key=lambda row: row[1])[0] if search else _DEFAULT_STRENGTH
     weight, bias = _Path(inputs, targets, num_classes).fit(strength)
     note = (
         f"regularisation C = {strength:g} had the lowest log-likelihood loss in {_NUM_FOLDS}-fold cross-validation on the training pictures"
         if search
-        else f"a class has a single training picture, so the regularisation stayed at its default, C = {strength:g}"
+        else f"a class has a single training picture or group, so the regularisation stayed at its default, C = {strength:g}"
     )
     return Logistic(weight, bias, strength, search, note)
 
@@ -90,15 +92,15 @@ class _Path:
         return self._scale.fold(self._found[:, :-1].astype(np.float32), self._found[:, -1].astype(np.float32))
 
 
-def _compare(inputs: Floats, targets: Ints, seed: int) -> list[tuple[float, float, float]]:
+def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tuple[float, float, float]]:
     if len(targets) > _MOST_COMPARED:
         chosen = np.random.default_rng(seed).permutation(len(targets))[:_MOST_COMPARED]
         if len(np.unique(targets[chosen])) == len(np.unique(targets)):
-            inputs, targets = inputs[chosen], targets[chosen]
-    num_folds = min(_NUM_FOLDS, int(np.bincount(targets)[np.unique(targets)].min()))
+            inputs, targets, groups = inputs[chosen], targets[chosen], groups[chosen]
+    num_folds = min(_NUM_FOLDS, *(len(np.unique(groups[targets == target])) for target in np.unique(targets)))
     if num_folds < 2:
         return []
-    folds = _deal(targets, num_folds, seed)
+    folds = deal(targets, groups, num_folds=num_folds, seed=seed)
     num_classes = int(targets.max()) + 1
     paths = [_Path(inputs[folds != fold], targets[folds != fold], num_classes) for fold in range(num_folds)]
 
@@ -114,13 +116,10 @@ def _compare(inputs: Floats, targets: Ints, seed: int) -> list[tuple[float, floa
     return [(strength, float(np.mean(found)), float(np.std(found))) for strength, found, _ in walked]
 
 
-def _deal(targets: Ints, num_folds: int, seed: int) -> Ints:
-    """(N,) a fold for each row, each class spread evenly over the folds."""
-    drawn = np.random.default_rng(seed).permutation(len(targets))
-    by_class = drawn[np.argsort(targets[drawn], kind="stable")]
-    folds = np.empty(len(targets), np.int64)
-    folds[by_class] = np.arange(len(targets)) % num_folds
-    return folds
+def deal(targets: Ints, groups: Ints, *, num_folds: int, seed: int) -> Ints:
+    """(N,) a fold for each row: each class spread evenly over the folds, no group divided."""
+    items = [Item(str(i), label=str(target), group=str(group)) for i, (target, group) in enumerate(zip(targets, groups, strict=True))]
+    return np.array(assign_folds(items, [item.path for item in items], num_folds=num_folds, seed=seed), np.int64)
 
 
 Found = TypeVar("Found")

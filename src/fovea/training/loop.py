@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from fovea.errors import TrainingFailed
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
-from fovea.progress import Progress
+from fovea.progress import Progress, say
 from fovea.training.checkpoint import LAST, load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from fovea.types import Floats, Ints
 
@@ -97,6 +97,8 @@ def fit(
             save_checkpoint(checkpoint / LAST, groups=groups, state={"key": key, **asdict(replace(so_far, random=None))})
 
     done = len(so_far.history) // 2
+    if done or so_far.batch:
+        say(f"going on in epoch {done + 1}, where an earlier attempt stopped")
     with Progress("training", total=schedule.epochs) as bar:
         bar.advance(done)
         for epoch in range(done, schedule.epochs):

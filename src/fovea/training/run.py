@@ -137,6 +137,12 @@ class Run:
                 lines.append(
                     f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
                 )
+        if (found := self.metrics.test or self.metrics.validation) is not None:
+            commonest = max(range(len(found.confusion)), key=lambda row: sum(found.confusion[row]))
+            share = sum(found.confusion[commonest]) / found.n
+            if found.accuracy_ci95[0] <= share:
+                name = self.metrics.class_names[commonest]
+                lines.append(f"that is not shown to be better than always answering {name!r}, which is right on {share:.1%}")
         lines += [f"note: {note}" for note in (self.metrics.model_extra or {}).get("notes", [])]
         if self.num_unreadable:
             lines.append(
@@ -165,13 +171,11 @@ def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> I
             expected="a new or empty folder, or an unfinished run",
             fix="choose another folder with --out (--overwrite replaces an earlier run, never other files)",
         )
-    if overwrite:
-        _remove(run)
-    asked = {"format": RUN_FORMAT, "settings": settings.model_dump(mode="json")}
+    asked = _mark(settings)
     found = _read_settings(run)
     if found is None and any(entry.name in _OURS[""] for entry in run.path.iterdir() if entry != run.checkpoint):
         found = {}
-    if run.metrics.exists() or (found is not None and found != asked):
+    if not overwrite and (run.metrics.exists() or (found is not None and found != asked)):
         what = "a finished run" if run.metrics.exists() else f"an unfinished run with other settings ({_difference(found or {}, asked)})"
         raise OutputError(
             f"{str(run.path)!r} already holds {what}",
@@ -179,16 +183,25 @@ def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> I
             expected="a new or empty folder, or an unfinished run with the same settings (it is then resumed)",
             fix="choose another folder with --out, or add --overwrite to replace it",
         )
-    begun = found is None
-    write_json(run.settings, asked)
     try:
         yield run
     except InputError:
-        if begun:
+        if found is None:
             _remove(run)
             with suppress(OSError):
                 run.path.rmdir()  # only if it is empty
         raise
+
+
+def begin(run: RunFolder, settings: TrainSettings, *, overwrite: bool) -> None:
+    """Marks the folder as this run's, once its data are known to be usable: an earlier run there is removed now, and not before."""
+    if overwrite:
+        _remove(run)
+    write_json(run.settings, _mark(settings))
+
+
+def _mark(settings: TrainSettings) -> dict[str, Any]:
+    return {"format": RUN_FORMAT, "settings": settings.model_dump(mode="json")}
 
 
 def load_metrics(path: str | Path) -> Metrics:

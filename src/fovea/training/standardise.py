@@ -1,9 +1,12 @@
 """Embeddings brought to mean 0 and deviation 1 while a head learns, and the scaling folded into the head afterwards."""
 
+import numpy as np
 import torch
 from torch import nn
 
 from fovea.types import Floats
+
+_ROUNDING = 1e-5  # of the mean: a hundred times what float32 rounds
 
 
 class Standardised:
@@ -12,7 +15,8 @@ class Standardised:
     def __init__(self, train: Floats) -> None:
         self.mean = train.mean(axis=0)
         deviation = train.std(axis=0)
-        self.deviation = deviation + (deviation == 0)
+        # what is constant but for rounding would be blown up to noise, and another engine rounds otherwise
+        self.deviation = np.where(deviation <= _ROUNDING * np.abs(self.mean), 1, deviation).astype(train.dtype)
 
     def apply(self, inputs: Floats) -> Floats:
         """(N, D) -> (N, D), a new array."""

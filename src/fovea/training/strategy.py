@@ -92,12 +92,13 @@ class Strategy(ABC):
         """Decodes every picture whole, once, and keeps what `learn` needs. A broken one is named, never replaced."""
 
     @abstractmethod
-    def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         """Learns from the rows `train`, watches the rows `validation`, and answers for all rows.
 
         Args:
             inputs: (N, ...) as `look` gave them.
             targets: (N,).
+            groups: (N,) a number for each row, the same for rows that must not judge each other: cross-validation divides none.
             train, validation: Row numbers.
             checkpoint: A folder to resume from.
             key: The hash of the data: a checkpoint of other data is not resumed.

@@ -1,8 +1,9 @@
 """Brings the steps of one draw together: neighbouring geometry into one warp, curves into one table, channel mixes into one matrix.
 
-One interpolation instead of several keeps edges sharp, and one pass over the pixels is quicker than many. Changes of
-colour look at one place only, so that geometry may be done before them: between two steps that paint (blur, noise,
-occlusion, ...) all geometry comes first, and then all colour. A constant fill is the exception, since a colour step before
+One interpolation instead of several keeps edges sharp, and one pass over the pixels is quicker than many. A change of
+colour treats every place alike, so that geometry may be done before it: between two steps that paint (blur, noise,
+occlusion, ...) all geometry comes first, and then all colour. (Those that count the picture's levels first, contrast and
+equalize, then count what the geometry leaves of it: another draw of the same kind, and not the same levels.) A constant fill is the exception, since a colour step before
 it would not change that grey: it keeps its place.
 
 Within one warp, what a step would have cut off can come back: shifted right and then left, nothing is lost, and a picture

@@ -35,13 +35,13 @@ class Probe(Strategy):
         # decoding and inference run side by side, so their seconds on the clock are one figure
         return Looked(seen.vectors, seen.facts, seen.problems, embed_s=time.perf_counter() - started, num_from_store=seen.num_from_store)
 
-    def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         settings, network = self.plan.settings, self.plan.network
         inputs = np.asarray(inputs, np.float32)
         save_weights(network.body.backbone, checkpoint / BEST, self.plan.passport)  # as they are: `--weights RUN` takes them
         if settings.head == "linear":
             num_classes = network.head.arrays()[-1][1].shape[0]
-            fitted = fit_logistic(inputs[train], targets[train], num_classes=num_classes, seed=settings.seed)
+            fitted = fit_logistic(inputs[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
             network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
             search = [{"name": "regularisation C", "value": c, "loss": loss, "std": std} for c, loss, std in fitted.search]
             return Learned(inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,))
@@ -54,7 +54,7 @@ class Probe(Strategy):
             ArrayBatches(scaled, targets, validation, batch_size=settings.batch_size),
             schedule=schedule,
             checkpoint=checkpoint,
-            key=key,
+            key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )
         scale.fold_into(network.head.dense_layers()[0])
         return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history)

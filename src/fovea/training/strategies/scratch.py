@@ -37,7 +37,7 @@ class Scratch(Strategy):
         facts, problems = pictures.keep(known=store.get_facts(hashes, min_side_px=way.min_side_px), note=store.put_facts)
         return Looked(pictures, facts, problems, decode_s=time.perf_counter() - started, num_from_store=num_kept)
 
-    def learn(self, inputs: Inputs, targets: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         if not isinstance(inputs, StoredPictures):
             raise TypeError("scratch learns from the pictures that its own `look` has kept")
         settings, network, size_px = self.plan.settings, self.plan.network, self.plan.preprocessing.size_px
@@ -56,7 +56,7 @@ class Scratch(Strategy):
             with inputs.store:
                 history = fit(
                     network, learned_from, self._as_they_are(inputs, targets, validation),
-                    schedule=schedule, checkpoint=checkpoint, key=f"{key} {augmentation.key if augmentation else None}",
+                    schedule=schedule, checkpoint=checkpoint, key=f"{key} {self.plan.backbone_name} {self.plan.preprocessing.key} {augmentation.key if augmentation else None}",
                 )  # fmt: skip
                 rows = inputs.readable
                 answered = logits_of(network, self._as_they_are(inputs, targets, rows))
