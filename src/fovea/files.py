@@ -117,6 +117,30 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("fovea", appauthor=False))
 
 
+def check_new_file(path: str | Path, *, overwrite: bool) -> Path:
+    """Whether a file may be written there, before any work is done for it: what stands there may be somebody's only copy.
+
+    Raises:
+        OutputError: A file stands there and `overwrite` is off, or a folder does.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(
+            f"{str(path)!r} is a folder, and a file is to be written there",
+            got="a folder",
+            expected="the name of a file",
+            fix="give --out the name of a new file, for example within that folder",
+        )
+    if os.path.lexists(path) and not overwrite:  # a link that leads nowhere, too
+        raise OutputError(
+            f"{str(path)!r} exists already, and is left as it is",
+            got="a file of that name",
+            expected="a new name",
+            fix="choose another name with --out, or add --overwrite to replace the file",
+        )
+    return path
+
+
 def ready_folder(path: str | Path) -> Path:
     """Makes a folder and proves that it can be written, before any work is done for it.
 

@@ -14,7 +14,7 @@ import pytest
 
 import fovea
 from fovea.data import decode, open_source
-from fovea.errors import FoveaError, InputError, UnknownName
+from fovea.errors import FoveaError, InputError, OutputError, UnknownName
 from fovea.loading.margin import Margin
 from fovea.testing.ops import painted_sample
 from fovea.transforms import MIXES, PRESETS, Augmentation, check_targets, create_augmentation, create_op
@@ -376,7 +376,7 @@ def test_only_training_is_augmented(folder: Path, tmp_path: Path) -> None:
         pixels = decode(source.read(item), path=item.path).pixels
     for preset in PRESETS:
         for seed in (0, 1):
-            sheet = fovea.augment(str(folder), out=str(tmp_path / "s.png"), preset=preset, image_size=96, seed=seed)
+            sheet = fovea.augment(str(folder), out=str(tmp_path / f"{preset}{seed}.png"), preset=preset, image_size=96, seed=seed)
             assert sheet.picture == item.path
             assert np.array_equal(sheet.validation.pixels, square(96).apply(pixels))
             draws = [draw.pixels for draw in sheet.draws]
@@ -386,6 +386,16 @@ def test_only_training_is_augmented(folder: Path, tmp_path: Path) -> None:
                 expected = create_augmentation(preset).pixels(kept, np.random.default_rng([seed, epoch, 0]), 96)
                 assert np.array_equal(draw, expected)
             assert len({draw.tobytes() for draw in draws}) == (1 if preset == "none" else 9)
+
+
+def test_a_sheet_replaces_nothing_unless_asked(folder: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"somebody's only copy")
+    with pytest.raises(OutputError, match="exists already"):
+        fovea.augment(str(folder), out=str(photo), image_size=64)
+    assert photo.read_bytes() == b"somebody's only copy"
+    fovea.augment(str(folder), out=str(photo), image_size=64, overwrite=True)
+    assert photo.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_sheet_shows_what_it_says(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fovea.data import Source, decode, open_source
 from fovea.errors import InputError, UnreadableImage
-from fovea.files import printable, ready_folder, write_atomic
+from fovea.files import check_new_file, printable, ready_folder, write_atomic
 from fovea.loading.margin import Margin
 from fovea.recipes._sheet import Tile, draw_sheet
 from fovea.transforms import Augmentation, create_augmentation
@@ -62,12 +62,19 @@ class Sheet:
 
 
 def augment(
-    data: str, *, out: str = "sheet.png", preset: str = "light", image_size: int = 180, picture: str | None = None, seed: int = 0
+    data: str,
+    *,
+    out: str = "sheet.png",
+    preset: str = "light",
+    image_size: int = 180,
+    picture: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> Sheet:
     """Draw a picture as training will see it in its first nine epochs, and as validation and test see it.
 
-    Only training pictures are augmented. Boxes and masks are drawn where the data have them. With "+mixup" or "+cutmix" the
-    picture is mixed with seven others, and below it stands how much of it is left.
+    Only training pictures are varied. With "+mixup" or "+cutmix" the picture is mixed with seven others, and below it stands
+    how much of it is left. Where the data have boxes or masks, as the built-in "shapes" do, they are drawn too.
 
     Args:
         data: As for `fovea train`.
@@ -77,6 +84,7 @@ def augment(
         image_size: Side of the square that the model receives, in pixels.
         picture: Which one, by its path within the data; by default the first training picture that can be read.
         seed: The same seed gives the same draws.
+        overwrite: Replace a file that stands there already.
 
     Returns:
         The pictures, and where they were written.
@@ -86,7 +94,7 @@ def augment(
     """
     if not 8 <= image_size <= 1024:  # a sheet of larger ones would fill no screen
         raise InputError(f"--image-size cannot be {image_size}", got=image_size, expected="8 to 1024 pixels", fix="leave it out")
-    augmentation, path = create_augmentation(preset), Path(out)
+    augmentation, path = create_augmentation(preset), check_new_file(out, overwrite=overwrite)
     ready_folder(path.parent)
     with open_source(data, seed=seed, for_training=False) as source:
         training = [item for item in source.items if item.split in (None, "train")] or list(source.items)
