@@ -89,6 +89,16 @@ def test_a_bad_row_is_named(tmp_path: Path, rows: list[str], says: list[str]) ->
     check_error(caught.value, str(path), *says)
 
 
+@pytest.mark.parametrize("other", ["./p/0.jpg", "p/./0.jpg", "p//0.jpg", "p/../p/0.jpg", ".\\p\\0.jpg", "{folder}/p/0.jpg"])
+def test_one_picture_in_two_spellings_is_one_picture(tmp_path: Path, other: str) -> None:
+    other = other.format(folder=tmp_path)
+    path = table(tmp_path, f"path,label\np/0.jpg,a\n{other},a\n../{tmp_path.name}x/0.jpg,b\np/1.jpg,b\np/2.jpg,a")
+    assert [item.path for item in open_source(path).items] == [f"../{tmp_path.name}x/0.jpg", "p/0.jpg", "p/1.jpg", "p/2.jpg"]
+    with pytest.raises(DataError) as caught:
+        open_source(table(tmp_path, f"path,label\np/0.jpg,a\n{other},b"))
+    check_error(caught.value, "row 3", "contradicts row 2", str(path))
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "file,class\n1,2\n", "p/0.jpg,a\n", "path,label\n", "path\np/0.jpg\n"])
 def test_a_table_without_its_columns_or_rows_is_named(tmp_path: Path, text: str) -> None:
     path = table(tmp_path, text)

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import os
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 
 from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource, class_name
 from fovea.data.sources.split_folders import SPLIT_NAMES
-from fovea.data.trees import Tree
+from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError
 from fovea.types import Item
 
@@ -42,7 +44,7 @@ def csv_table(tree: Tree) -> Source:
         DataError: The header does not fit, or a row does; the row is named.
     """
     table = _find_table(tree) or ""
-    items: dict[str, tuple[Item, int]] = {}
+    items: dict[str, tuple[Item, int]] = {}  # by `_place`, so that one file in two spellings is one picture
     labels: dict[str, str] = {}
     rows = _rows(_text(tree.read(table)), tree.location)
     _, header = next(rows)
@@ -75,13 +77,16 @@ def csv_table(tree: Tree) -> Source:
         if label not in labels:  # one string for each class, not one for each picture
             labels[label] = class_name(label)
         item = Item(path, labels[label], split, value.get("group", "").strip() or None)
-        if (first := items.setdefault(path, (item, number))) != (item, number) and first[0] != item:
+        first = items.setdefault(_place(tree, path), (item, number))
+        if first[1] != number and replace(first[0], path=path) != item:
             raise _bad_row(
                 tree, number, f"contradicts row {first[1]} on {path!r}", _told(item), _told(first[0]), "remove one of the two rows"
             )
     _check_splits(tree, items)
     folder = posixpath.dirname(table)
-    return TreeSource("csv_table", tree, [items[path][0] for path in sorted(items)], folder=folder + "/" if folder else "")
+    return TreeSource(
+        "csv_table", tree, sorted((item for item, _ in items.values()), key=lambda item: item.path), folder=folder + "/" if folder else ""
+    )
 
 
 def _rows(text: str, location: str) -> Iterator[tuple[int, list[str]]]:
@@ -143,6 +148,17 @@ def _found(tree: Tree, path: str) -> str:
     mended = stripped.replace("\\", "/")
     ways = (path, stripped, mended, posixpath.normpath(mended))
     return next((way for way in ways if way and tree.has(way)), mended if stripped else "")
+
+
+def _place(tree: Tree, path: str) -> str:
+    """One spelling for each file of the tree, whatever way a row takes to it. What lies outside keeps the spelling that it has."""
+    if not path.startswith(("/", ".")) and "/." not in path and "//" not in path:
+        return path
+    if isinstance(tree, FolderTree) and os.path.isabs(path):
+        place = os.path.relpath(path, os.path.abspath(tree.root))
+    else:
+        place = posixpath.normpath(path)
+    return path if place.startswith("..") else place
 
 
 def _check_splits(tree: Tree, items: dict[str, tuple[Item, int]]) -> None:
