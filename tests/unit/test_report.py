@@ -419,3 +419,11 @@ def test_any_range_has_an_axis(points, log_x):
     assert "nan" not in svg
     assert 2 <= svg.count('class="grid"') <= 12
     assert 1 <= svg.count('class="tick"') <= 12
+
+
+def test_few_pictures_do_not_prove_calibration():
+    rows = [{"lo": 0.9, "hi": 1.0, "n": 34, "confidence": 0.99, "accuracy": 1.0}]
+    few = plain(render(data(test=measured(2, 34, 34) | {"ece": 0.01}, reliability=rows)))
+    assert "well calibrated" not in few
+    assert "So few pictures say little about it." in few
+    assert "well calibrated" in plain(render(data()))
