@@ -1,5 +1,6 @@
 """What cannot be done is said: the first line is the problem, the fix stands below, the exit code is right, no traceback."""
 
+import io
 import json
 import os
 import resource
@@ -8,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.shared_runs import paint
+
+from fovea.bundle.archive import write_files
 
 PROBE = ("--strategy", "probe", "--backbone", "mobilenet_v2", "--weights", "none", "--image-size", "32")
 
@@ -140,6 +144,42 @@ def test_bundles_that_are_broken(spoil, says, probe_run, photos, tmp_path, here)
     bundle = Path(shutil.copytree(probe_run.bundle, tmp_path / "bundle"))
     spoil(bundle)
     check(here("predict", bundle, next((photos / "disc").iterdir())), 2, says)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "says"),
+    [
+        (8, b"\1\0", "is encrypted, first seen at 'model.onnx'"),
+        (24, b"\xfe\xff\xff\xff", "states that it unpacks to more than a bundle can hold"),
+        (24, b"\1\0\0\0", "is not a bundle"),
+        (10, b"\x61\0", "is not a bundle"),
+    ],
+    ids=["password", "bomb", "more than it states", "unknown compression"],
+)
+def test_fovea_files_that_cannot_be_read(at, value, says, probe_run, photos, tmp_path, here):
+    """Something else is written into the record of `model.onnx` in the zip's directory (APPNOTE.TXT, section 4.3.12)."""
+    files = {name: (probe_run.bundle / name).read_bytes() for name in ("model.onnx", "golden.npz", "bundle.json")}
+    packed = write_files(tmp_path / "b.fovea", files)
+    content = bytearray(packed.read_bytes())
+    record = int.from_bytes(content[content.rindex(b"PK\5\6") + 16 :][:4], "little")
+    content[record + at : record + at + len(value)] = value
+    packed.write_bytes(content)
+    check(here("predict", packed, next((photos / "disc").iterdir())), 2, says)
+
+
+@pytest.mark.parametrize("content", ["one array", "another's object", "too many bytes"])
+def test_golden_arrays_that_cannot_be_read(content, probe_run, photos, tmp_path, here):
+    bundle = Path(shutil.copytree(probe_run.bundle, tmp_path / "bundle"))
+    golden = io.BytesIO()
+    if content == "one array":
+        np.save(golden, np.zeros(3))
+    elif content == "another's object":
+        np.savez(golden, pixels=np.array([{}], object))
+    else:
+        np.savez(golden, pixels=np.zeros(3, np.uint8))
+        golden = io.BytesIO(golden.getvalue().replace(b"'shape': (3,), ", b"'shape': (1<<60,),"[:15]))
+    (bundle / "golden.npz").write_bytes(golden.getvalue())
+    check(here("predict", bundle, next((photos / "disc").iterdir())), 2, "golden.npz")
 
 
 def test_all_inputs_failed(probe_run, tmp_path, here):

@@ -1,8 +1,10 @@
 """A bundle's files: a folder, or the same as one `.fovea` zip. Read and written here, and nowhere else."""
 
 import io
+import lzma
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,9 @@ from fovea.files import write_atomic
 from fovea.types import Floats, Pixels
 
 REQUIRED = ("bundle.json", "model.onnx", "golden.npz")
+MAX_BYTES = 4 << 30  # what a bundle's files, or its golden arrays, may unpack to: twice what an ONNX file can hold
+# what `zipfile` raises of archives that are broken, or packed in a way that it does not know
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, KeyError, NotImplementedError)
 
 
 def read_files(path: Path) -> dict[str, bytes]:
@@ -45,8 +50,11 @@ def read_files(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_complete(path, set(archive.namelist()))
-            return {name: archive.read(name) for name in REQUIRED}
-    except (zipfile.BadZipFile, OSError) as error:
+            _check_members(archive, REQUIRED, str(path))
+            return {name: _read(archive, name) for name in REQUIRED}
+    except _BROKEN as error:
+        if isinstance(error, BundleError):
+            raise
         raise BundleError(
             f"{str(path)!r} is not a bundle",
             got=str(error),
@@ -84,14 +92,46 @@ def unpack_arrays(content: bytes, *, path: Path) -> dict[str, Floats]:
     """The arrays of an `.npz`; nothing in it is executed."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
+            _check_members(loaded.zip, loaded.zip.namelist(), f"golden.npz of {path}")
             return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+    except (
+        *_BROKEN,
+        TypeError,
+        MemoryError,
+    ) as error:  # TypeError: one array, and no archive of them; MemoryError: one that states too much
+        if isinstance(error, BundleError):
+            raise
         raise BundleError(
             f"golden.npz of the bundle {str(path)!r} is broken",
             got=str(error),
             expected="the arrays that were written with it",
             fix="copy the bundle again, or train again",
         ) from error
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member, and never more of it than it states."""
+    with archive.open(name) as file:
+        return file.read(archive.getinfo(name).file_size)
+
+
+def _check_members(archive: zipfile.ZipFile, names: Iterable[str], what: str) -> None:
+    """Whether these members may be read at all: their headers tell, before anything is unpacked."""
+    infos = [archive.getinfo(name) for name in names]
+    if locked := [info.filename for info in infos if info.flag_bits & 1]:
+        raise BundleError(
+            f"{what!r} is encrypted, first seen at {locked[0]!r}",
+            got="a zip with a password",
+            expected="a bundle without a password",
+            fix="unpack it with its password and name the folder, or make the .fovea file again without one",
+        )
+    if (size := sum(info.file_size for info in infos)) > MAX_BYTES:
+        raise BundleError(
+            f"{what!r} states that it unpacks to more than a bundle can hold",
+            got=f"{size:,} bytes",
+            expected=f"at most {MAX_BYTES:,} bytes",
+            fix="get it again from whom you trust: a small file that states so much is often an attack",
+        )
 
 
 def _check_complete(path: Path, names: set[str]) -> None:
