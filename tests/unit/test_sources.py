@@ -52,6 +52,47 @@ def test_a_folder_with_splits(tmp_path: Path, validation: str | None, test: str 
     check_pictures(source)
 
 
+@pytest.mark.parametrize(
+    ("train", "other", "split"),
+    [
+        ("training_set", "test_set", "test"),
+        ("Training", "Testing", "test"),
+        ("train_set", "valid-set", "validation"),
+        ("trainset", "testset", "test"),
+        ("train", "val_set", "validation"),
+        ("Train Data", "Validation Data", "validation"),
+        ("train2017", "val2017", "validation"),
+        ("train_images", "test_images", "test"),
+    ],
+)
+def test_splits_under_other_common_names(tmp_path: Path, train: str, other: str, split: str) -> None:
+    source = open_source(write(tmp_path, *(f"{folder}/{label}/{n}.jpg" for folder in (train, other) for label in "ab" for n in range(2))))
+    assert {(item.path.split("/")[0], item.split) for item in source.items} == {(train, "train"), (other, split)}
+    assert source.class_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("folders", "fix"),
+    [
+        (("trian", "test"), "rename 'trian' to 'train'"),
+        (("train", "vaildation"), "rename 'vaildation' to 'validation'"),
+        (("tranining_set", "tset_set"), "rename 'tranining_set' to 'train', 'tset_set' to 'test'"),
+        (("learn", "test"), "rename 'learn' to 'train'"),
+    ],
+)
+def test_splits_that_are_misspelt_are_no_classes(tmp_path: Path, folders: tuple[str, ...], fix: str) -> None:
+    write(tmp_path, *(f"{folder}/{label}/{n}.jpg" for folder in folders for label in ("cat", "dog") for n in range(2)))
+    with pytest.raises(DataError, match="look like parts of a split") as caught:
+        open_source(tmp_path)
+    assert fix in caught.value.fix
+    assert "'cat', 'dog'" in caught.value.got
+
+
+def test_classes_that_only_sound_like_splits_are_classes(tmp_path: Path) -> None:
+    shared = [f"{label}/{part}/1.jpg" for label in ("rain", "sun") for part in ("day", "night")]
+    assert open_source(write(tmp_path, *shared)).class_names == ("rain", "sun")
+
+
 def test_a_class_called_train_is_a_class(tmp_path: Path) -> None:
     source = open_source(write(tmp_path, "train/1.jpg", "train/2.jpg", "bus/1.jpg", "bus/2.jpg"))
     assert source.class_names == ("bus", "train")

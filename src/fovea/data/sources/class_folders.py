@@ -1,11 +1,12 @@
 """A folder of class folders: the first level names the class, and its pictures lie anywhere below."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource
+from fovea.data.sources.split_folders import split_named, splits_misspelt
 from fovea.data.trees import Tree, list_pictures
 from fovea.errors import DataError
-from fovea.types import Item
+from fovea.types import Item, Split
 
 
 @SOURCES.add(SourceInfo("a folder of class folders", recognises=lambda tree: True, order=1000))
@@ -13,21 +14,38 @@ def class_folders(tree: Tree) -> Source:
     """Reads `CLASS/.../picture.jpg`. Pictures beside the class folders belong to no class and are ignored.
 
     Raises:
-        DataError: There is no picture, or none lies in a folder.
+        DataError: There is no picture, or none lies in a folder; or the folders look like splits whose names are misspelt.
     """
     pictures, others = list_pictures(tree)
     labels: dict[str, str] = {}  # one string for each class, not one for each picture
+    inside: dict[str, set[str]] = {}
     items, loose = [], []
     for path in pictures:
-        label, slash, _ = path.partition("/")
+        label, slash, rest = path.partition("/")
         if slash:
+            inside.setdefault(label, set()).add(rest.rpartition("/")[0].partition("/")[0])
             items.append(Item(path, labels.setdefault(label, label)))
         else:
             loose.append(path)
     if not items:
         raise _no_classes(tree, loose, others)
+    if meant := splits_misspelt(inside):
+        raise _no_splits(tree, meant, inside)
     empty = [folder + "/" for folder in tree.folders if "/" not in folder and folder not in labels]
     return TreeSource("class_folders", tree, items, ignored=sorted(loose + others + empty))
+
+
+def _no_splits(tree: Tree, meant: Mapping[str, Split], inside: Mapping[str, Collection[str]]) -> DataError:
+    folders = [*inside]
+    wrong = [f"{name!r} to {split!r}" for name, split in meant.items() if split_named(name) != split]
+    unknown = [name for name in folders if name not in meant]
+    rename = f"rename {', '.join(wrong)}" if wrong else f"rename {unknown[0]!r} to 'train'" if unknown else "name one of them 'train'"
+    return DataError(
+        f"the folders of {tree.location!r} look like parts of a split, not like classes",
+        got=f"{', '.join(map(repr, folders[:5]))}, each with {', '.join(map(repr, sorted(inside[folders[0]])[:5]))} in it",
+        expected="'train' beside 'validation' or 'test', each with the class folders in it; or a folder for each class",
+        fix=f"{rename}; if they are classes after all, list the pictures in a CSV (path,label)",
+    )
 
 
 def _no_classes(tree: Tree, loose: Sequence[str], others: Sequence[str]) -> DataError:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource, class_name
-from fovea.data.sources.split_folders import SPLIT_NAMES
+from fovea.data.sources.split_folders import split_named
 from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError
 from fovea.types import Item
@@ -64,7 +64,7 @@ def csv_table(tree: Tree) -> Source:
         if not path or not label:
             empty = "path" if not path else "label"
             raise _bad_row(tree, number, f"has no {empty}", repr(cells), f"a {empty}", "fill it in, or remove the row")
-        split = SPLIT_NAMES.get(word.lower())
+        split = split_named(word)
         if word and split is None:
             raise _bad_row(
                 tree,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fovea.data.shards import Shard, TarShard, is_webdataset, open_shard, shards_in
 from fovea.data.source import SOURCES, Source, SourceInfo
-from fovea.data.sources.split_folders import SPLIT_NAMES
+from fovea.data.sources.split_folders import split_named
 from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError, UnreadableImage
 from fovea.types import Item, Split
@@ -92,7 +92,7 @@ def shards(tree: Tree) -> Source:
 
 def _split_of(path: str) -> Split | None:
     """The split that a shard's name or folder states, as in train-00000.tar or validation/00000.tar."""
-    return next((SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", path.lower()) if word in SPLIT_NAMES), None)
+    return next((split for word in re.split(r"[^a-z]+", path.lower()) if (split := split_named(word))), None)
 
 
 def _no_class(shard: str, name: str) -> DataError:
