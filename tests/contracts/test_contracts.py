@@ -18,15 +18,20 @@ from fovea.commands import find
 from fovea.training import run as run_module
 
 COMMANDS = {
-    "train": ["data", "out", "task", "strategy", "backbone", "weights", "image_size", "epochs", "batch_size", "lr", "seed", "overwrite"],
-    "audit": ["data", "out"],
-    "predict": ["bundle", "paths", "out", "top"],
-    "evaluate": ["bundle", "data"],
-    "bundle": ["backbone", "weights", "out"],
+    "train": [
+        *("data", "out", "task", "strategy", "backbone", "weights", "head", "image_size", "augment", "epochs", "batch_size", "lr"),
+        *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite"),
+    ],
+    "audit": ["data", "out", "apply", "subset", "labels", "backbone", "weights", "split_by", "seed"],
+    "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],
+    "predict": ["bundle", "paths", "out", "top", "overwrite"],
+    "evaluate": ["bundle", "data", "split"],
+    "bundle": ["backbone", "weights", "out", "image_size", "overwrite"],
     "models": ["name"],
     "cache": ["clear"],
-    "demo": ["out"],
-    "bench-main": [],
+    "demo": ["out", "epochs", "seed", "overwrite"],
+    "bench-main": ["pairs", "peer_python"],
+    "bench-data": ["data", "image_size", "augment", "batch_size", "threads", "max_items", "seed"],
 }
 METRICS = ["task", "strategy", "backbone", "class_names", "num_files", "validation", "test", "timing", "seed", "command", "versions"]
 SPLIT = ["n", "accuracy", "accuracy_ci95", "top5_accuracy", "ece", "nll", "confusion"]
@@ -66,11 +71,10 @@ def test_schema_is_the_frozen_one(model, frozen):
 
 
 def test_commands_and_their_options_are_there():
-    recipes = find()
-    assert set(COMMANDS) <= set(recipes), "a command of the contract is missing"
-    for name, options in COMMANDS.items():
-        found = list(inspect.signature(recipes[name].load()).parameters)
-        assert set(options) <= set(found), name
+    """All of them: one that is added is added here too, so that the next change cannot lose it unnoticed."""
+    assert {name: set(inspect.signature(recipe.load()).parameters) for name, recipe in find().items()} == {
+        name: set(options) for name, options in COMMANDS.items()
+    }
 
 
 @pytest.mark.parametrize("run_name", ["probe_run", "scratch_run"])
@@ -141,16 +145,24 @@ def test_models_json():
     assert next(row for row in rows if row["name"] == "mobilenet_v2")["num_parameters"] == 3_504_872
 
 
-def test_golden_answers_are_checked_at_every_load(probe_run, tmp_path):
+@pytest.mark.parametrize(("output", "share"), [("probabilities", 2e-4), ("embedding", 2e-3)])
+def test_golden_answers_are_checked_at_every_load(probe_run, tmp_path, output, share):
     import shutil
 
     from fovea.errors import BundleError
 
     copy = Path(shutil.copytree(probe_run.bundle, tmp_path / "b"))
     with np.load(copy / "golden.npz") as golden:
-        changed = dict(golden)
-    changed["probabilities"] = changed["probabilities"] + np.float32(2e-4)
-    np.savez(copy / "golden.npz", **changed)
-    with pytest.raises(BundleError, match="no longer answers as it did") as caught:
-        fovea.load_bundle(copy)
-    assert str(copy) in caught.value.problem
+        right = dict(golden)
+    scale = np.abs(right[output]).max() if output == "embedding" else 1
+    for factor, fails in ((0.3, False), (1, True), (np.nan, True)):
+        changed = right[output].copy()
+        changed[0, 0] += np.float32(share * factor * scale)
+        np.savez(copy / "golden.npz", **(right | {output: changed}))
+        if not fails:
+            fovea.load_bundle(copy)
+            continue
+        with pytest.raises(BundleError, match="no longer answers as it did") as caught:
+            fovea.load_bundle(copy)
+        assert str(copy) in caught.value.problem
+        assert output in caught.value.got
