@@ -6,11 +6,9 @@ is one more compiled dependency; 4,000 vectors are read here in a twentieth of a
 """
 
 import json
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.data.facts import FACTS_VERSION, NUM_HASHES, THUMBNAIL_PX, facts_scale
-from fovea.errors import DiskFull, OutputError, from_os_error
 from fovea.files import cache_folder
+from fovea.loading.databases import open_database, saying_what_to_do
 from fovea.types import Floats, PictureFacts
 
 _SCHEMA = """
@@ -38,7 +36,6 @@ CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT NOT NULL) 
 DROP TABLE IF EXISTS pictures; -- the facts of an earlier version, which knew less
 """
 _TABLES = ("vectors", "spaces", "facts", "thumbnails", "answers")
-_BUSY_S = 60.0  # how long to wait for another process that is writing
 _IN_TEXT = [field.name for field in fields(PictureFacts) if field.name not in ("hashes", "thumbnail")]
 _ASK = 500  # hashes a query: SQLite allows 32,766 variables, and short queries let other processes in between
 
@@ -62,15 +59,7 @@ class EmbeddingStore:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_folder() / "embeddings.sqlite"
         self._lock = threading.Lock()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise from_os_error(error, self.path.parent) from error
-        with self._saying_what_to_do():
-            self._db = sqlite3.connect(self.path, timeout=_BUSY_S, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.executescript(_SCHEMA)
+        self._db = open_database(self.path, _SCHEMA)
 
     def close(self) -> None:
         self._db.close()
@@ -95,7 +84,7 @@ class EmbeddingStore:
 
     def put(self, space: Space, vectors: Mapping[str, Floats], facts: Mapping[str, PictureFacts]) -> None:
         """Keeps vectors and facts, in one transaction: after a kill all of them are there, or none."""
-        with self._lock, self._saying_what_to_do(), self._db:
+        with self._lock, saying_what_to_do(self.path), self._db:
             self._db.execute(
                 "INSERT OR IGNORE INTO spaces (weights, preprocessing, backbone) VALUES (?, ?, ?)",
                 (space.weights_hash, space.preprocessing_key, space.backbone),
@@ -136,7 +125,7 @@ class EmbeddingStore:
 
     def put_facts(self, facts: Mapping[str, PictureFacts]) -> None:
         """Keeps facts alone, where no backbone ran."""
-        with self._lock, self._saying_what_to_do(), self._db:
+        with self._lock, saying_what_to_do(self.path), self._db:
             self._put_facts(facts)
 
     def get_thumbnails(self, facts: Mapping[str, PictureFacts]) -> dict[str, npt.NDArray[np.uint8]]:
@@ -159,7 +148,7 @@ class EmbeddingStore:
 
     def put_answer(self, key: str, answer: object) -> None:
         """Keeps a JSON value under a key."""
-        with self._lock, self._saying_what_to_do(), self._db:
+        with self._lock, saying_what_to_do(self.path), self._db:
             self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (bytes.fromhex(key), json.dumps(answer)))
 
     def size(self) -> dict[str, int]:
@@ -171,7 +160,7 @@ class EmbeddingStore:
 
     def clear(self) -> None:
         """Forgets everything; other processes that have the store open go on with an empty one."""
-        with self._lock, self._saying_what_to_do():
+        with self._lock, saying_what_to_do(self.path):
             with self._db:
                 for table in _TABLES:
                     self._db.execute(f"DELETE FROM {table}")
@@ -193,28 +182,8 @@ class EmbeddingStore:
         return rows[0] if rows else None
 
     def _all(self, query: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
-        with self._lock, self._saying_what_to_do():
+        with self._lock, saying_what_to_do(self.path):
             return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _saying_what_to_do(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            text = str(error)
-            if "full" in text:
-                raise DiskFull(
-                    f"the disk is full: Fovea's cache {str(self.path)!r} could not be written",
-                    got=text,
-                    expected="free space on the disk that holds it",
-                    fix="free some space, or name a folder on another disk in the environment variable FOVEA_CACHE",
-                ) from error
-            raise OutputError(
-                f"Fovea's cache {str(self.path)!r} cannot be used: {text}",
-                got=text,
-                expected="an SQLite file that Fovea wrote, in a folder in which you may write",
-                fix="delete that file (only time is lost), or name another folder in the environment variable FOVEA_CACHE",
-            ) from error
 
 
 def _runs(contents: Iterable[str]) -> Iterator[list[str]]:

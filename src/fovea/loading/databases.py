@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fovea.errors import DiskFull, OutputError
+from fovea.errors import DiskFull, OutputError, from_os_error
 
 _BUSY_S = 60.0  # how long to wait for another process that is writing
 
@@ -15,6 +15,12 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
 
     Write-ahead log: readers and a writer do not wait for each other, and a kill leaves whole transactions.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = from_os_error(error, path.parent)
+        fix = "name a folder in which you may write in the environment variable FOVEA_CACHE"
+        raise type(told)(told.problem, got=told.got, expected=told.expected, fix=fix) from error
     with saying_what_to_do(path):
         database = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
         database.execute("PRAGMA journal_mode=WAL")
