@@ -79,7 +79,7 @@ def _explain(error: BaseException, words: Sequence[str]) -> FoveaError:
     if isinstance(error, FoveaError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return _Interrupted("interrupted", got="a request to stop", expected="time to finish", fix="run the same command again")
+        return _Interrupted(f"interrupted: {_again(words)}", got="a request to stop", expected="time to finish", fix=_again(words))
     typed = shlex.join(["fovea", *words])
     for cause in _chain(error):
         if isinstance(cause, OSError):
@@ -102,6 +102,14 @@ def _explain(error: BaseException, words: Sequence[str]) -> FoveaError:
         expected="an answer, or an error that says what to do: this is a fault in Fovea",
         fix="run again with --debug to see where, and report what it prints, together with `fovea --version`",
     )
+
+
+def _again(words: Sequence[str]) -> str:
+    """What to do after an interruption. Only a training goes on where it stopped, unless it was told to begin anew."""
+    if next((word for word in words if not word.startswith("-")), None) != "train":
+        return "run the same command again"
+    without = ", without --overwrite," if "--overwrite" in words else ""
+    return f"the same command{without} goes on where it stopped"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

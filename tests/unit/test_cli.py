@@ -262,8 +262,30 @@ def test_an_interrupted_command_says_so_in_one_line(toys: Path, number: signal.S
         while "ready" not in process.stderr.readline():
             pass
         process.send_signal(number)
-        assert process.stderr.read() == "interrupted\n"
+        assert process.stderr.read() == "interrupted: run the same command again\n"
         assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train", "photos", "--out", "run"], "interrupted: the same command goes on where it stopped"),
+        (
+            ["train", "photos", "--out", "run", "--overwrite"],
+            "interrupted: the same command, without --overwrite, goes on where it stopped",
+        ),
+        (["audit", "train"], "interrupted: run the same command again"),
+    ],
+)
+def test_after_an_interruption_it_says_what_to_do(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fovea.cli.understand", interrupted)
+    assert main(words) == 130
+    assert capsys.readouterr().err == f"{told}\n"
 
 
 def test_nobody_reads_the_answer(run: Run, toys: Path) -> None:
