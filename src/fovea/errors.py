@@ -19,6 +19,7 @@ found, what was expected, and how to mend it.
 """
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,28 +93,40 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def from_os_error(error: OSError, path: str | Path) -> FoveaError:
-    """The Fovea error that says what the operating system's `error` means for someone who was writing `path`."""
+    """The Fovea error that says what the operating system's `error` means for someone who was writing `path`.
+
+    No option moves the cache: for what lies in it, the fix names the variable FOVEA_CACHE.
+    """
     reason = error.strerror or str(error)
+    if _in_cache(path):
+        elsewhere = "name a folder that you may write in the environment variable FOVEA_CACHE"
+    else:
+        elsewhere = f"choose another place{' on another disk' * (error.errno in _FULL)} with --out"
     if error.errno in _FULL:
         return DiskFull(
             f"the disk is full: {str(path)!r} could not be written",
             got=reason,
             expected="free space on the disk that holds it",
-            fix="free some space (`fovea cache --clear` empties Fovea's own cache), or write to another disk with --out",
+            fix=f"free some space (`fovea cache --clear` empties Fovea's own cache), or {elsewhere}",
         )
     if error.errno in _FORBIDDEN:
         return OutputError(
             f"{str(path)!r} cannot be written: {reason.lower()}",
             got=reason,
             expected="a folder in which you may write",
-            fix="choose another place with --out, or change the permissions of this one",
+            fix=f"{elsewhere}, or change the permissions of this one",
         )
     return OutputError(
         f"{str(path)!r} cannot be written: {reason.lower()}",
         got=reason,
         expected="a folder that exists or can be made",
-        fix="choose another place with --out",
+        fix=elsewhere,
     )
+
+
+def _in_cache(path: str | Path) -> bool:
+    chosen = os.environ.get("FOVEA_CACHE")
+    return chosen is not None and chosen != "" and Path(os.path.abspath(path)).is_relative_to(Path(chosen).expanduser().absolute())
 
 
 @contextmanager

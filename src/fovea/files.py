@@ -117,6 +117,26 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("fovea", appauthor=False))
 
 
+def check_outside(path: str | Path, data: str | Path) -> None:
+    """Whether what is written lies elsewhere than the data: within them it would be taken for a part of them the next time.
+
+    Args:
+        path: The file or folder to write.
+        data: The folder of the data; anything else, such as an archive, has no inside.
+
+    Raises:
+        OutputError: `path` lies within it, or is it.
+    """
+    home = os.path.expanduser(data)
+    if os.path.isdir(home) and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(home)):
+        raise OutputError(
+            f"{str(path)!r} lies within the data {str(data)!r}",
+            got="a folder within the originals, where it would become a part of them",
+            expected="a folder elsewhere",
+            fix="choose a folder beside the data",
+        )
+
+
 def check_new_file(path: str | Path, *, overwrite: bool) -> Path:
     """Whether a file may be written there, before any work is done for it: what stands there may be somebody's only copy.
 

@@ -18,7 +18,7 @@ from fovea.data import Source, assign_splits
 from fovea.data.sniff import has_picture_suffix
 from fovea.data.source import class_name
 from fovea.errors import InputError, OutputError, writing
-from fovea.files import hash_bytes, write_atomic
+from fovea.files import check_outside, hash_bytes, write_atomic
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.progress import Progress
 from fovea.types import Split
@@ -65,14 +65,7 @@ def check_target(target: str, source: Source) -> Path:
         raise OutputError(
             f"{target!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another name, or empty the folder"
         )
-    home = Path(source.location)
-    if home.is_dir() and _inside(path, home):
-        raise OutputError(
-            f"{target!r} lies within the data {source.location!r}",
-            got="a folder within the originals, where it would become a part of them",
-            expected="a folder elsewhere",
-            fix="choose a folder beside the data",
-        )
+    check_outside(path, source.location)
     return path
 
 
@@ -263,7 +256,3 @@ def _check_some(rows: Sequence[int], source: Source) -> None:
 
 def _is_table(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
