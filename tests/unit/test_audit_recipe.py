@@ -350,7 +350,7 @@ def test_training_leaves_leaks_out_of_train_and_never_out_of_test(split_data: Pa
 def test_training_keeps_versions_and_groups_on_one_side(class_data: Path, tmp_path: Path) -> None:
     run = fovea.train(str(class_data), out=str(tmp_path / "run"), **OPTIONS)  # type: ignore[arg-type]
     assert json.loads((run.path / "audit.json").read_text())["leaks"] == []
-    assert "10 pictures stand there in several" in " ".join(run.to_json()["notes"])
+    assert "10 pictures are there in several" in " ".join(run.to_json()["notes"])
     grouped = fovea.train(str(class_data), out=str(tmp_path / "grouped"), split_by=r"(p\d+)_", **OPTIONS)  # type: ignore[arg-type]
     tested = {row["path"] for row in csv.DictReader((grouped.path / "predictions.csv").open())}
     groups = {re.search(r"(p\d+)_", path)[1] for path in tested}  # type: ignore[index]

@@ -31,13 +31,14 @@ _MOST_FOR_LABEL = 0.15
 _SURE = 0.9
 # Better than chance by less than half the way to perfect (Cohen's kappa), and the judge has no say in who is wrong
 _LEAST_KAPPA = 0.5
+_MOST_SPACES = 3  # that are asked in turn; the one that tells the classes apart best is believed
 _COVERED = 0.98  # of the pictures have an embedding already: enough to look without being asked
 
 
-def space_at_hand(store: EmbeddingStore, contents: Sequence[str]) -> Space | None:
-    """The space in which nearly all of these contents have embeddings already, the last one made of several; None if there is none."""
+def spaces_at_hand(store: EmbeddingStore, contents: Sequence[str]) -> list[Space]:
+    """The spaces in which nearly all of these contents have embeddings already, the last made first, and not more than three."""
     unique = len(set(contents))
-    return next((space for space, count in store.spaces(contents) if count >= max(2, _COVERED * unique)), None)
+    return [space for space, count in store.spaces(contents) if count >= max(2, _COVERED * unique)][:_MOST_SPACES]
 
 
 def needs_cleanlab() -> MissingExtra | None:
@@ -47,7 +48,7 @@ def needs_cleanlab() -> MissingExtra | None:
     return None if find_spec("cleanlab") else missing_extra("cleanlab", "clean", "looking for wrong labels")
 
 
-def suspects(seen: Seen, store: EmbeddingStore, space: Space) -> tuple[list[Suspect], list[str]]:
+def suspects(seen: Seen, store: EmbeddingStore, spaces: Sequence[Space]) -> tuple[list[Suspect], list[str]]:
     """The pictures whose label is likely wrong, and notes on what could not be judged.
 
     Two judges give a probability for each class to each picture, and know its label no more than those of its near duplicates:
@@ -56,6 +57,12 @@ def suspects(seen: Seen, store: EmbeddingStore, space: Space) -> tuple[list[Susp
     class are really of another, and takes so many (Northcutt, Jiang, Chuang, "Confident Learning", JMLR 2021); those that both
     judges are sure of come on top. `benchmarks/questions/audit.py` counts what is found among 4,000 photos, and what is doubted
     without reason.
+
+    Args:
+        seen: The pictures.
+        store: Holds their embeddings.
+        spaces: Where there are embeddings of them, one at least. A baseline's random weights may be among them, so that the
+            space with the best agreement (Cohen's kappa) between judges and labels is believed.
 
     Raises:
         MissingExtra: cleanlab is not installed.
@@ -72,20 +79,26 @@ def suspects(seen: Seen, store: EmbeddingStore, space: Space) -> tuple[list[Susp
         return [], ["wrong labels were not looked for: all pictures belong together, and none may be judged by its own kind"]
     words = [f"{seen.hashes[row]} {seen.items[row].label} {seen.items[row].group}" for row in rows]
     pairs = [f"{pair.first}{pair.second}" for pair in seen.near]
-    num_known = dict(store.spaces([seen.hashes[row] for row in rows])).get(space, 0)
-    depends = (str(_VERSION), _cleanlab_version(), space.weights_hash, space.preprocessing_key, str(num_known))
-    key = hash_bytes("labels", *depends, *words, "near", *pairs)
-    answer = store.get_answer(key)
-    if answer is None:
-        vectors = store.get(space, [seen.hashes[row] for row in rows])
-        places = [place for place, row in enumerate(rows) if seen.hashes[row] in vectors]
-        inputs = np.stack([vectors[seen.hashes[rows[place]]] for place in places])
-        answer = _judged(inputs, targets[places], family[places], len(names))
-        answer["suspects"] = [(places[i], *others) for i, *others in answer["suspects"]]
-        store.put_answer(key, answer)
-    if answer["kappa"] < _LEAST_KAPPA:
-        return [], [f"labels were not judged: embeddings of {space.backbone} tell these classes apart too badly to say which are wrong"]
-    return [Suspect(rows[i], names[k], p, own) for i, k, p, own in answer["suspects"]], []
+    known = dict(store.spaces([seen.hashes[row] for row in rows]))
+
+    def ask(space: Space) -> dict[str, Any]:
+        depends = (str(_VERSION), _cleanlab_version(), space.weights_hash, space.preprocessing_key, str(known.get(space, 0)))
+        key = hash_bytes("labels", *depends, *words, "near", *pairs)
+        answer = store.get_answer(key)
+        if answer is None:
+            vectors = store.get(space, [seen.hashes[row] for row in rows])
+            places = [place for place, row in enumerate(rows) if seen.hashes[row] in vectors]
+            inputs = np.stack([vectors[seen.hashes[rows[place]]] for place in places])
+            answer = _judged(inputs, targets[places], family[places], len(names))
+            answer["suspects"] = [(places[i], *others) for i, *others in answer["suspects"]]
+            store.put_answer(key, answer)
+        return answer  # type: ignore[no-any-return]
+
+    best = max(map(ask, spaces), key=lambda answer: answer["kappa"])
+    if best["kappa"] < _LEAST_KAPPA:
+        backbones = " and ".join(sorted({space.backbone for space in spaces}))
+        return [], [f"labels were not judged: embeddings of {backbones} tell these classes apart too badly to say which are wrong"]
+    return [Suspect(rows[i], names[k], p, own) for i, k, p, own in best["suspects"]], []
 
 
 def _judged(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from fovea.audit import Audit, Finding, Seen, examine
 from fovea.audit.cleaned import Written, check_target, write_clean, write_subset
 from fovea.audit.finding import LEVELS
 from fovea.audit.known import near_pairs
-from fovea.audit.labels import needs_cleanlab, space_at_hand, suspects
+from fovea.audit.labels import needs_cleanlab, spaces_at_hand, suspects
 from fovea.audit.scenes import without_scenes
 from fovea.data import Source, decode, group_by_path, open_source
 from fovea.embeddings.store import EmbeddingStore, Space
@@ -164,19 +164,19 @@ def _look(
     items = list(source.items) if split_by is None else group_by_path(source.items, split_by)
     scanned = scan(source, items)
     # Embedding decodes every picture whole and keeps its facts, so that nothing is decoded twice.
-    space = _embed(source, store, items, scanned.hashes, backbone, weights, seed) if labels else None
+    spaces = [_embed(source, store, items, scanned.hashes, backbone, weights, seed)] if labels else []
     known = store.get_facts(scanned.hashes, min_side_px=CHECK_SIDE_PX)
     facts, problems = check_pictures(source, items, scanned.hashes, known=known, keep=store.put_facts)
-    space = space or space_at_hand(store, list(facts))
+    spaces = spaces or spaces_at_hand(store, list(facts))
     labels_of = {content: item.label for item, content in zip(items, scanned.hashes, strict=True) if content in facts}
-    pairs, scenes = without_scenes(near_pairs(store, facts, space=space), labels_of)
+    pairs, scenes = without_scenes(near_pairs(store, facts, space=spaces[0] if spaces else None), labels_of)
     seen = Seen(items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs, scenes=scenes)
-    if space is None:
+    if not spaces:
         again = shlex.join(["fovea", "audit", source.location, "--labels"])
         return seen, [f"wrong labels were not looked for, since these pictures have no embeddings yet: `{again}` makes them"]
     if (missing := needs_cleanlab()) is not None:
         return seen, [f"wrong labels were not looked for: that needs cleanlab, `{missing.fix}`"]
-    doubted, notes = suspects(seen, store, space)
+    doubted, notes = suspects(seen, store, spaces)
     return replace(seen, suspects=doubted), notes
 
 
