@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import fovea
-from fovea.errors import OutputError, UnreadableImage
+from fovea.errors import DataError, OutputError, UnreadableImage
+from fovea.recipes.evaluate import Report
+from fovea.tasks import create_task
 
 
 def test_the_table_has_a_row_for_each_picture(probe_run, photos, tmp_path, capsys):
@@ -52,3 +54,42 @@ def test_pictures_may_be_paths_or_lists_of_them(probe_run, photos):
     first, second = (photos / "disc" / f"disc00{number}.png" for number in (0, 1))
     many = fovea.predict(str(probe_run.bundle), [str(first), Path(second)])
     assert many.predictions == fovea.predict(str(probe_run.bundle), first, str(second)).predictions
+
+
+def measured(class_names, confusion):
+    n, right = sum(map(sum, confusion)), sum(row[i] for i, row in enumerate(confusion))
+    metrics = {"n": n, "accuracy": right / n, "accuracy_ci95": [right / n - 0.05, right / n + 0.05], "nll": 0.1, "ece": 0.02}
+    return Report("classification", class_names, metrics | {"confusion": confusion}, []).to_text()
+
+
+def test_a_measurement_shows_classes_mistakes_and_what_it_must_beat():
+    assert measured(["bee", "cat", "dog"], [[40, 0, 0], [1, 25, 4], [0, 0, 0]]).splitlines() == [
+        "right on 65 of 70 pictures: 92.9% (95 % interval 87.9% to 97.9%)",
+        "always answering 'bee', the commonest class here, would be right on 57.1%",
+        "log-likelihood loss 0.1000, calibration error 0.0200",
+        "",
+        "class  pictures  recognised  right when it says so",
+        "bee          40      100.0%                  97.6%",
+        "cat          30       83.3%                 100.0%",
+        "dog           0           -                   0.0%",
+        "",
+        "the commonest mistakes:",
+        "  'cat' was taken for 'dog': 4 of 30",
+        "  'cat' was taken for 'bee': 1 of 30",
+    ]
+    assert "not shown to be better than always answering 'a', which is right on 80.0%" in measured(["a", "b"], [[8, 0], [2, 0]])
+
+
+def test_of_many_classes_the_worst_are_shown():
+    names = [f"class {number:02}" for number in range(30)]
+    confusion = [[(10 - number % 7) * (i == number) + (number % 7) * (i == (number + 1) % 30) for i in range(30)] for number in range(30)]
+    lines = measured(names, confusion).splitlines()
+    assert "of the 30 classes, the 20 that were recognised least:" in lines
+    assert sum(line.startswith("class ") and "%" in line for line in lines) == 20
+    assert "the commonest mistakes, 5 of 25 kinds:" in lines
+
+
+def test_classes_that_differ_in_case_or_blanks_only_are_named():
+    with pytest.raises(DataError, match="does not know: 'Big Cat', 'Dog'") as caught:
+        create_task("classification", ("big_cat", "dog")).targets(["Dog", "Big Cat", "dog"])
+    assert caught.value.fix.startswith("'Big Cat' ... did you mean 'big_cat'? 'Dog' ... did you mean 'dog'? Rename the class folders")

@@ -13,6 +13,9 @@ from fovea.loading.readers import source_readers
 from fovea.progress import Progress
 from fovea.types import Floats
 
+_MOST_CLASSES = 20  # rows of the table: what a screen holds
+_MOST_MISTAKES = 5
+
 
 @dataclass(frozen=True)
 class Report:
@@ -33,8 +36,50 @@ class Report:
             f"right on {round(self.metrics['accuracy'] * n):,} of {n:,} pictures: {self.metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
             f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['ece']:.4f}",
         ]
-        lines += [printable(f"left out: {entry['problem']}") for entry in self.unreadable]
-        return "\n".join(lines)
+        if confusion := self.metrics.get("confusion"):
+            lines[1:1] = [_baseline(self.class_names, confusion, low)]
+            lines += ["", *_classes(self.class_names, confusion), *_mistakes(self.class_names, confusion)]
+        lines += [f"left out: {entry['problem']}" for entry in self.unreadable]
+        return printable("\n".join(lines))
+
+
+def _baseline(names: list[str], confusion: list[list[int]], low: float) -> str:
+    """What it must beat: the answer of someone who knows nothing but which class is the commonest here."""
+    sizes = [sum(row) for row in confusion]
+    share, name = max(sizes) / sum(sizes), names[sizes.index(max(sizes))]
+    if low <= share:
+        return f"that is not shown to be better than always answering {name!r}, which is right on {share:.1%}"
+    return f"always answering {name!r}, the commonest class here, would be right on {share:.1%}"
+
+
+def _classes(names: list[str], confusion: list[list[int]]) -> list[str]:
+    """A table: a row for each class, or for those that were recognised least where there are many."""
+    answers = [sum(column) for column in zip(*confusion, strict=True)]
+    rows = []
+    for index, (name, row) in enumerate(zip(names, confusion, strict=True)):
+        pictures, right = sum(row), row[index]
+        rows.append((name, pictures, right / pictures if pictures else None, right / answers[index] if answers[index] else None))
+    title = []
+    if len(rows) > _MOST_CLASSES:
+        rows = sorted((row for row in rows if row[1]), key=lambda row: row[2] or 0.0)[:_MOST_CLASSES]
+        title = [f"of the {len(names):,} classes, the {len(rows)} that were recognised least:"]
+    wide = max(len("class"), *(len(name) for name, *_ in rows))
+    table = [f"{'class':<{wide}}  pictures  recognised  right when it says so"]
+    for name, pictures, recognised, trusted in rows:
+        table.append(f"{name:<{wide}}  {pictures:>8,}  {_share(recognised):>10}  {_share(trusted):>21}")
+    return title + table
+
+
+def _mistakes(names: list[str], confusion: list[list[int]]) -> list[str]:
+    """The commonest mistakes, commonest first."""
+    wrong = sorted((-n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if n and i != j)
+    lines = [f"  {names[i]!r} was taken for {names[j]!r}: {-n:,} of {sum(confusion[i]):,}" for n, i, j in wrong[:_MOST_MISTAKES]]
+    few = f", {len(lines)} of {len(wrong):,} kinds" if len(wrong) > len(lines) else ""
+    return ["", f"the commonest mistakes{few}:", *lines] if lines else []
+
+
+def _share(part: float | None) -> str:
+    return "-" if part is None else f"{part:.1%}"
 
 
 def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validation", "test"] = "all") -> Report:

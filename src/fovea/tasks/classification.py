@@ -1,5 +1,6 @@
 """Classification: each picture belongs to exactly one class."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,11 +107,15 @@ class Classification(Task):
     def targets(self, labels: Sequence[str]) -> Ints:
         unknown = sorted(set(labels) - set(self.class_names))
         if unknown:
+            plain = {_plain(name): name for name in self.class_names}
+            meant = [f"{name!r} ... did you mean {plain[_plain(name)]!r}?" for name in unknown if _plain(name) in plain]
             raise DataError(
                 f"the data has classes that the model does not know: {', '.join(map(repr, unknown[:5]))}",
                 got=f"{len(unknown)} unknown classes",
                 expected="only " + ", ".join(map(repr, self.class_names[:10])) + (" ..." if len(self.class_names) > 10 else ""),
-                fix="rename the class folders, or train on this data",
+                fix=" ".join([*meant[:5], "Rename the class folders, or train on this data"])
+                if meant
+                else "rename the class folders, or train on this data",
             )
         return np.array([self._index[label] for label in labels], np.int64)
 
@@ -130,6 +135,11 @@ class Classification(Task):
 
     def score(self, outputs: dict[str, Any], index: int) -> Any:
         return outputs["logits"][:, index]
+
+
+def _plain(name: str) -> str:
+    """A class's name without what people spell now so, now so: case, blanks, "-" and "_"."""
+    return re.sub(r"[-_\s]+", "", name).casefold()
 
 
 @TASKS.add(TaskInfo(answers="which one of the classes is it?", targets="a class name for each picture"))
