@@ -1,7 +1,10 @@
 """Bytes to pixels, against painted pictures: the right colours in the right places, or a name and a reason."""
 
 import io
+import subprocess
 import sys
+import threading
+import time
 import types
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -259,6 +262,63 @@ def test_many_threads_decode_the_same() -> None:
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda data: decode(data, path="x").pixels, work))
     assert all(map(_same, one_by_one, together))
+
+
+def test_row_by_row_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = [data for data, expect in contents().values() if expect.readable]
+    whole = [decode(data, path="x") for data in work]
+    monkeypatch.setattr("fovea.data.jpeg.STRIP_PIXELS", 1)
+    rows = [decode(data, path="x") for data in work]
+    assert len(work) >= 30
+    assert all(_same(one.pixels, other.pixels) and one.mode == other.mode for one, other in zip(whole, rows, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_large_pictures_are_decoded_one_at_a_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are not: in the second round two threads are inside at once, or they would wait for each other in vain."""
+    module = sys.modules["fovea.data.decode"]
+    data, inside, most = save(picture(), kind), [0], [0]
+    name = "decode_jpeg" if kind == "JPEG" else "_to_rgb"
+    real, lock = getattr(module, name), threading.Lock()
+
+    def slow(*args: object) -> object:
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.02)
+        with lock:
+            inside[0] -= 1
+        return real(*args)
+
+    monkeypatch.setattr(module, name, slow)
+    for alone_px, at_once in ((0, {1}), (10**9, {1} if kind == "TIFF" else {2, 3, 4})):  # TIFF: always one at a time
+        monkeypatch.setattr(module, "ALONE_PIXELS", alone_px)
+        most[0] = 0
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: decode(data, path="x"), range(8)))
+        assert most[0] in at_once
+
+
+_PEAK = """
+import re, sys
+from pathlib import Path
+from fovea.data import decode
+def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+data = sys.stdin.buffer.read()
+before = peak()
+height, width, _ = decode(data, path="x").pixels.shape
+print((peak() - before) / height / width)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from /proc")
+@pytest.mark.parametrize(("bits", "most"), [(8, 10), (16, 20)])
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(bits: int, most: int) -> None:
+    """In bytes a pixel at the peak, with the 3 of the result; a small file that holds a huge picture took 22 and 120."""
+    pixels = np.full((3000, 3000, 4), 3, np.uint8 if bits == 8 else np.uint16)
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    done = subprocess.run([sys.executable, "-c", _PEAK], input=data, capture_output=True, check=True)
+    assert float(done.stdout) < most
 
 
 def test_the_input_is_not_changed_and_any_name_is_shown_on_one_line() -> None:

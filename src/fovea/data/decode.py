@@ -5,7 +5,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from fovea.data.exif import camera_name, exif_camera, exif_orientation
-from fovea.data.jpeg import JpegError, decode_jpeg, read_header
+from fovea.data.jpeg import JpegError, decode_jpeg, read_header, strips
 from fovea.data.sniff import HEAD_BYTES, sniff, what_else
 from fovea.errors import UnreadableImage
 from fovea.types import Pixels
 
 MAX_PIXELS = 178_956_970  # where Pillow, too, refuses: twice the pixels that fit in a quarter of a GiB at 3 bytes each
+ALONE_PIXELS = 40_000_000  # what has more is decoded one at a time, so that memory does not grow with threads times pictures
 
 # Opened class by class, not through Image.open: no other format can be reached by a crafted file (EPS starts a program),
 # and Pillow's own cap, which warns through a global, stays out of the way.
@@ -44,6 +45,7 @@ _OTHER = "B" if sys.byteorder == "little" else "L"
 _SWAPPED = {f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA") for order, other in ("BL", "LB", ("N", _OTHER))}
 Opener = Callable[[io.BytesIO], Image.Image]
 _warnings_lock = threading.Lock()
+_large_lock = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,8 @@ def _decode_jpeg(data: bytes, path: str, min_side_px: int | None, max_pixels: in
     try:
         header = read_header(data)
         width, height = header.width_px, header.height_px
-        _check_size(width, height, max_pixels, path)
-        pixels = decode_jpeg(data, header, min_side_px)
+        with _alone(_check_size(width, height, max_pixels, path)):
+            pixels = decode_jpeg(data, header, min_side_px)
     except JpegError as error:
         if error.other_decoder:
             return _decode_pillow(data, "jpeg", path, max_pixels)
@@ -113,12 +115,14 @@ def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decode
     open_file = _opener(kind, path)
     noisy = kind not in _SILENT or (kind == "png" and b"acTL" in data[:65536])  # acTL: an animation
     try:
-        if kind == "webp":  # its reader allocates the canvas as it opens
-            _check_size(*_webp_size(data), max_pixels, path)
-        with _quiet() if noisy else nullcontext():
-            opened = open_file(io.BytesIO(data))
-        with opened as image, _quiet() if kind in _NOISY_TO_THE_END else nullcontext():
-            _check_size(*image.size, max_pixels, path)
+        with ExitStack() as held:
+            if kind == "webp":  # its reader allocates the canvas as it opens
+                held.enter_context(_alone(_check_size(*_webp_size(data), max_pixels, path)))
+            with _quiet() if noisy else nullcontext():
+                image = held.enter_context(open_file(io.BytesIO(data)))
+            if kind in _NOISY_TO_THE_END:
+                held.enter_context(_quiet())
+            held.enter_context(_alone(_check_size(*image.size, max_pixels, path)))
             orientation = int(image.tag_v2.get(274, 1)) if kind == "tiff" else 0  # type: ignore[attr-defined]
             tiles = _swapped(image)
             image.load()
@@ -128,14 +132,17 @@ def _decode_pillow(data: bytes, kind: str, path: str, max_pixels: int) -> Decode
                 with open_file(io.BytesIO(data)) as lower:
                     lower.tile = tiles  # type: ignore[attr-defined]
                     lower.load()
-                    pixels, mode = _on_white(np.asarray(image), np.asarray(lower)), f"16-bit {_words(image.mode)}"
+                    pixels, mode = _strip_by_strip(_on_white, image, lower), f"16-bit {_words(image.mode)}"
+                    lower.close()
             if kind == "tiff":  # Pillow has turned it already
-                upright = pixels
+                turned = 1
                 camera = camera_name(*(str(image.tag_v2.get(tag, "")) for tag in (271, 272)))  # type: ignore[attr-defined]
             else:
                 exif = _exif(image)
                 orientation, camera = exif_orientation(exif), exif_camera(exif)
-                upright = _upright(pixels, orientation)
+                turned = orientation
+            image.close()  # its memory is free before the picture is turned, which takes a copy
+            upright = _upright(pixels, turned)
     except UnreadableImage:
         raise
     except Exception as error:  # decoders of broken files raise anything: OSError, SyntaxError, struct.error, IndexError, ...
@@ -175,16 +182,32 @@ def _to_rgb(image: Image.Image, kind: str) -> tuple[Pixels, str]:
     """A loaded Pillow image as uint8 (H, W, 3), and the words for how it held colour."""
     mode = image.mode
     if mode.startswith("I;16") or (mode == "I" and kind == "ppm"):
-        grey = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)  # round(v / 257): 65535 becomes 255
-        return np.repeat(grey[..., None], 3, axis=2), "16-bit grey"
+        return _strip_by_strip(_grey_to_rgb, image), "16-bit grey"
     if mode in ("I", "F"):
         raise ValueError(f"its numbers have 32 bits (mode {mode}), and what is black and what is white is not stated")
+    return _strip_by_strip(_colour_to_rgb, image), _words(mode, alpha=image.has_transparency_data)
+
+
+def _strip_by_strip(convert: Callable[..., Pixels], *images: Image.Image) -> Pixels:
+    """What `convert` makes of one loaded image, or of several of one size."""
+    width, height = images[0].size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for rows in strips(height, width):
+        whole = rows.stop - rows.start == height
+        pixels[rows] = convert(*(image if whole else image.crop((0, rows.start, width, rows.stop)) for image in images))
+    return pixels
+
+
+def _grey_to_rgb(image: Image.Image) -> Pixels:
+    grey: Pixels = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)  # round(v / 257): 65535 becomes 255
+    return grey[..., None]
+
+
+def _colour_to_rgb(image: Image.Image) -> Pixels:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        image, word = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba), _words(mode, alpha=True)
-    else:
-        word = _words(mode)
-    return np.array(image.convert("RGB")), word
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _words(mode: str, *, alpha: bool = False) -> str:
@@ -208,14 +231,14 @@ def _swapped(image: Image.Image) -> list[ImageFile._Tile] | None:
     return swapped or None
 
 
-def _on_white(high: Pixels, low: Pixels) -> Pixels:
+def _on_white(high: Image.Image, low: Image.Image) -> Pixels:
     """Both halves of 16-bit RGB or RGBA as 8-bit RGB on white, rounded once."""
-    deep = high.astype(np.uint64) * 256 + low
+    deep = np.asarray(high).astype(np.uint64) * 256 + np.asarray(low)
     colour = deep[..., :3]
     if deep.shape[2] == 4:
         alpha = deep[..., 3:]
         colour = (colour * alpha + np.uint64(65535) * (65535 - alpha) + 32767) // 65535
-    return ((colour + 128) // 257).astype(np.uint8)
+    return np.asarray((colour + 128) // 257, np.uint8)
 
 
 def _exif(image: Image.Image) -> bytes:
@@ -247,7 +270,7 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _check_size(width: int, height: int, max_pixels: int, path: str) -> None:
+def _check_size(width: int, height: int, max_pixels: int, path: str) -> int:
     if width < 1 or height < 1:
         raise _unreadable(path, "states a picture of no size", f"{width} x {height} pixels", _AGAIN)
     if width * height > max_pixels:
@@ -258,6 +281,12 @@ def _check_size(width: int, height: int, max_pixels: int, path: str) -> None:
             "make it smaller, or remove it: a small file that states a huge picture is often an attack",
             expected=f"at most {max_pixels:,} pixels",
         )
+    return width * height
+
+
+def _alone(num_pixels: int) -> AbstractContextManager[object]:
+    """Lets one large picture at a time through, and any number of others."""
+    return _large_lock if num_pixels > ALONE_PIXELS else nullcontext()
 
 
 def _unreadable(path: str, problem: str, got: str, fix: str, *, expected: str = "a whole picture file") -> UnreadableImage:

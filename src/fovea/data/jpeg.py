@@ -1,6 +1,7 @@
 """JPEG to pixels, strictly: a file that was cut off or is corrupt is refused, never filled with grey."""
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from fovea.data.exif import exif_orientation
 from fovea.types import Pixels
 
+STRIP_PIXELS = 1 << 18
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}  # TEM, restart markers and SOI stand alone
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF markers: C4, C8 and CC mean other things
 _SOS, _EOI, _APP0, _APP1 = 0xDA, 0xD9, 0xE0, 0xE1
@@ -127,5 +129,14 @@ def _decode(data: bytes, header: JpegHeader, size: tuple[int, int], *, strict: b
         pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, strict=strict)
         return pixels
     ink = simplejpeg.decode_jpeg(data, "CMYK", min_height=height, min_width=width, strict=strict)
-    # Adobe's programs store CMYK inverted, and every common reader takes all CMYK JPEGs to be so
-    return np.array(Image.fromarray(255 - ink, "CMYK").convert("RGB"))
+    pixels = np.empty((*ink.shape[:2], 3), np.uint8)
+    for rows in strips(*ink.shape[:2]):
+        # Adobe's programs store CMYK inverted, and every common reader takes all CMYK JPEGs to be so
+        pixels[rows] = np.asarray(Image.fromarray(255 - ink[rows], "CMYK").convert("RGB"))
+    return pixels
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """A picture's rows, some at a time: what is made of them on the way to RGB would else take many times the picture's own memory."""
+    step = max(1, STRIP_PIXELS // width)
+    return (slice(top, min(height, top + step)) for top in range(0, height, step))
