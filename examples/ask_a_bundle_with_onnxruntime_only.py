@@ -34,7 +34,11 @@ def prepare(path: str, preprocessing: dict) -> np.ndarray:
 
 
 def main() -> None:
+    if len(sys.argv) < 3 or sys.argv[1] in ("-h", "--help"):
+        raise SystemExit(f"usage: python {sys.argv[0]} BUNDLE PICTURE...\nfor example: python {sys.argv[0]} run/bundle new.jpg")
     bundle, *pictures = sys.argv[1:]
+    if not Path(bundle, "bundle.json").is_file():
+        raise SystemExit(f"{bundle} is not the folder of a bundle: it holds no bundle.json")
     info = json.loads(Path(bundle, "bundle.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(Path(bundle, "model.onnx"), providers=["CPUExecutionProvider"])
 

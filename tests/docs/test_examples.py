@@ -54,6 +54,15 @@ def test_a_bundle_answers_without_fovea(root: Path, photos: Path, probe_run: Run
         assert float(probability) == pytest.approx(answer.to_json()["probability"], abs=1e-4)
 
 
+@pytest.mark.parametrize("words", [[], ["run/bundle"], ["no_bundle", "new.jpg"]])
+def test_that_example_says_how_it_is_called(root: Path, words: list[str], tmp_path: Path) -> None:
+    line = [sys.executable, str(root / "examples" / "ask_a_bundle_with_onnxruntime_only.py"), *words]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert ("usage: python" if len(words) < 2 else "no_bundle is not the folder of a bundle") in done.stderr
+
+
 def test_that_example_imports_no_more_than_it_says(root: Path) -> None:
     tree = ast.parse((root / "examples" / "ask_a_bundle_with_onnxruntime_only.py").read_text())
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
