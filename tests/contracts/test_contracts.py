@@ -138,6 +138,10 @@ def test_predict_json(probe_run, photos, command):
     assert error["path"] == str(photos / "gone.png")
 
 
+def test_models_say_where_weights_are_looked_for():
+    assert "FOVEA_WEIGHTS" in fovea.models().to_text().rpartition("\n\n")[2]
+
+
 def test_models_json():
     rows = fovea.models().to_json()["models"]
     assert {"convnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50"} <= {row["name"] for row in rows}

@@ -7,6 +7,11 @@ from fovea.models.backbone import BACKBONES, BackboneInfo
 from fovea.models.weights import candidates
 from fovea.registry import Entry
 
+_WHERE = (
+    "folder: where FOVEA_WEIGHTS points; hub: fetched from the Hugging Face hub before; -: not here, so that `fovea train` asks the hub.\n"
+    "README.md says under 'Weights, with and without a network' where weights are looked for and how to get them."
+)
+
 
 @dataclass(frozen=True)
 class Models:
@@ -25,7 +30,7 @@ class Models:
             row = self.rows[0]
             lines += ["", row["summary"], f"source: {row['source']}", f"channels {row['channels']} at strides {row['strides']}"]
             lines += [f"weights {w['name']}: {w['trained_on']}; {w['score']}; {w['licence']}" for w in row["weights"]]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", _WHERE])
 
 
 def models(name: str | None = None) -> Models:
