@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ COMMON = {
     "quiet": "Show no progress.",
     "debug": "If something fails, show where in the program.",
 }
+_PLACE = re.compile(r"(?:A|The)(?: [A-Z]+)? (file|folder)\b(?!, or)")  # how the help of an option begins that names one
 _ABOUT = "From a small folder of pictures to a model that can be trusted and shipped, on this machine, offline."
 _START = "Start with: fovea train photos/ --out run (photos/ holds a folder for each class), then open run/report.html."
 
@@ -100,7 +102,9 @@ def _word(parameter: inspect.Parameter, text: str) -> inspect.Parameter:
         return _flag(name, text, default=default, names=dashed if default is False else f"{dashed}/--no-{dashed[2:]}")
     else:
         many = commands.container(kind) is not None
-        info = typer.Option(dashed, metavar=commands.shape(kind), help=text, parser=_as_typed)
+        place = _PLACE.match(text)
+        metavar = commands.shape(kind) if place is None or commands.shape(kind) != "TEXT" else place[1].upper()
+        info = typer.Option(dashed, metavar=metavar, help=text, parser=_as_typed)
     if many and not needed:
         info.show_default = ",".join(map(str, default)) if default else False
         default = None

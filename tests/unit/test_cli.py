@@ -100,12 +100,14 @@ def work(
 '''
 
 SIT = '''
-def sit_still(name: str | None = None, *, out: str):
+def sit_still(name: str | None = None, *, out: str, table: str | None = None, note: str | None = None):
     """Does nothing.
 
     Args:
         name: Whose.
-        out: Where.
+        out: The folder to write.
+        table: A CSV file to write.
+        note: What to say of a file.
     """
     return None
 '''
@@ -339,7 +341,10 @@ def test_help_pages(run: Run) -> None:
     ):
         assert part in " ".join(page.stdout.split())
     assert "  fovea work photos/\n    --how well\n" in page.stdout
-    assert run("sit-still", "--help").stdout.startswith("Usage: fovea sit-still [NAME] --out TEXT [OPTIONS]\n")
+    page = run("sit-still", "--help")
+    assert page.stdout.startswith("Usage: fovea sit-still [NAME] --out FOLDER [OPTIONS]\n")
+    for part in ("--out FOLDER", "--table FILE", "--note TEXT"):
+        assert part in page.stdout
 
 
 def test_version(run: Run) -> None:

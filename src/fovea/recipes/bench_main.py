@@ -35,9 +35,9 @@ class MainJobTimes:
 
 
 def bench_main(*, pairs: int = 5, peer_python: str | None = None) -> MainJobTimes:
-    """Time the main job against the texts' Keras listing on the same photos: cold at most 0.4 of its time, warm at most 1/12.
+    """For developers of Fovea: time the main job against the texts' Keras listing on the same photos.
 
-    It needs a source checkout (the peer's listing lies in benchmarks/) and the test data. Both processes take turns,
+    Cold it may take at most 0.4 of its time, warm at most 1/12. It needs a source checkout (the peer's listing lies in benchmarks/) and the test data. Both processes take turns,
     and the ratios are taken pair by pair. `python benchmarks/run.py main_job --record` writes the figures down.
 
     Args:
