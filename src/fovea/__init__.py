@@ -3,7 +3,7 @@
     import fovea
 
     run = fovea.train("photos/", out="run")
-    print(fovea.predict("run/bundle", "new.jpg"))
+    print(fovea.predict("run/bundle", "new.jpg").to_text())
 
 Every command of the command line is a function here, of the same name and with the same arguments. The names are loaded
 when they are first used: `import fovea` alone imports neither torch nor numpy.
