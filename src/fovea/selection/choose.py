@@ -64,7 +64,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         side = settings.image_size or _typical_side(source)
         options["variant"] = "28" if side <= _SMALL_PX else "180"
         size_px = settings.image_size or int(options["variant"])
-        notes.append(f"convnet's variant for {options['variant']} px, since the pictures' shorter side is about {side} px")
+        why = f"--image-size is {side}" if settings.image_size else f"the pictures' shorter side is about {side} px"
+        notes.append(f"convnet's variant for {options['variant']} px, since {why}")
     if size_px < info.smallest_input_px and not options.get("variant"):
         raise InputError(
             f"--image-size {size_px} is too small for {name}",
