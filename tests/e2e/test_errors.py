@@ -187,3 +187,8 @@ def test_all_inputs_failed(probe_run, tmp_path, here):
     done = here("predict", probe_run.bundle, tmp_path / "a.jpg", tmp_path / "b.jpg")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_within_its_own_data(photos, here):
+    check(here("train", photos, "--out", photos / "run", *PROBE), 2, "run")
+    assert not (photos / "run").exists()

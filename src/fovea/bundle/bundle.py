@@ -161,7 +161,7 @@ def _parse(content: bytes, path: Path) -> BundleInfo:
             f"the bundle {str(path)!r} was made by a newer Fovea",
             got=f"format {found}",
             expected=f"format {BUNDLE_FORMAT}",
-            fix="pip install --upgrade fovea",
+            fix="open it with a newer copy of Fovea",
         )
     try:
         return BundleInfo.model_validate(raw)

@@ -9,7 +9,7 @@ from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
-from fovea.files import write_csv, write_json
+from fovea.files import check_outside, write_csv, write_json
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.selection.choose import choose
@@ -82,6 +82,7 @@ def train(
         split_by=split_by, keep_leaks=keep_leaks, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
+        check_outside(out, source.location)
         plan = choose(settings, source)
         with open_run(out, settings, overwrite=overwrite) as run:
             learner = create_strategy(plan)
