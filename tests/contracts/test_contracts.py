@@ -149,6 +149,11 @@ def test_models_json():
     assert next(row for row in rows if row["name"] == "mobilenet_v2")["num_parameters"] == 3_504_872
 
 
+def test_models_say_what_is_not_fetched():
+    assert "only fetched where you name one: --weights hub:timm/resnet34.a1_in1k@REVISION" in fovea.models("resnet34").to_text()
+    assert "from hub:timm/resnet18.a1_in1k@491b427b45c9" in fovea.models("resnet18").to_text()
+
+
 @pytest.mark.parametrize(("output", "share"), [("probabilities", 2e-4), ("embedding", 2e-3)])
 def test_golden_answers_are_checked_at_every_load(probe_run, tmp_path, output, share):
     import shutil

@@ -10,6 +10,7 @@ import numpy as np
 from fovea.audit.survey import Survey
 from fovea.data import Source, decode
 from fovea.errors import DataError, UnreadableImage
+from fovea.export.bundles import NUM_COMPARED
 from fovea.loading.pictures import load_picture
 from fovea.report import Mistake, ReportData, Thumb, write_report
 from fovea.training.loop import Epoch
@@ -21,13 +22,12 @@ _THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
 _MOST_CLASSES_SHOWN = 12
 _MOST_MISTAKES = 24
-_NUM_COMPARED = 16
 
 
 def some_pictures(source: Source, items: Sequence[Item], preprocessing: Preprocessing) -> Pixels:
     """A few pictures from all over the data, as the model sees them, (N, S, S, 3)."""
     found: list[Pixels] = []
-    for index in np.linspace(0, len(items) - 1, min(_NUM_COMPARED, len(items))).astype(int):
+    for index in np.linspace(0, len(items) - 1, min(NUM_COMPARED, len(items))).astype(int):
         pixels, _ = load_picture(source, items[index], preprocessing)
         if pixels is not None:
             found.append(pixels)

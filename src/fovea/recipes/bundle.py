@@ -10,7 +10,7 @@ from fovea.bundle import Bundle, load_bundle
 from fovea.data import decode, open_source
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError, OutputError, WeightsError
-from fovea.export.bundles import Trained, write_bundle
+from fovea.export.bundles import NUM_COMPARED, Trained, write_bundle
 from fovea.files import ready_folder
 from fovea.models.backbone import BACKBONES, create_backbone, normalisation
 from fovea.models.classes import class_names_of
@@ -21,8 +21,6 @@ from fovea.progress import say
 from fovea.tasks import create_task
 from fovea.transforms.preprocessing import central_crop
 from fovea.types import Pixels
-
-_NUM_COMPARED = 16
 
 
 def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | None = None, overwrite: bool = False) -> Bundle:
@@ -94,6 +92,6 @@ def _free_place(out: str, overwrite: bool) -> Path:
 
 def _drawn(trained: Trained) -> Pixels:
     """Pictures to compare torch and the engine on, where there is no data: drawn scenes, as the model sees them."""
-    with open_source("shapes", max_items=_NUM_COMPARED) as source:
+    with open_source("shapes", max_items=NUM_COMPARED) as source:
         pictures = [decode(source.read(item), path=item.path).pixels for item in source.items]
     return np.stack([trained.preprocessing.apply(pixels) for pixels in pictures])

@@ -8,7 +8,8 @@ from fovea.models.weights import candidates
 from fovea.registry import Entry
 
 _WHERE = (
-    "folder: where FOVEA_WEIGHTS points; hub: fetched from the Hugging Face hub before; -: not here, so that `fovea train` asks the hub.\n"
+    "folder: where FOVEA_WEIGHTS points; hub: fetched from the Hugging Face hub before; -: not here;\n"
+    "`fovea train` then asks the hub for it, where a revision of its weights is fixed (`fovea models NAME` says so).\n"
     "README.md says under 'Weights, with and without a network' where weights are looked for and how to get them."
 )
 
@@ -29,7 +30,7 @@ class Models:
         if len(self.rows) == 1:
             row = self.rows[0]
             lines += ["", row["summary"], f"source: {row['source']}", f"channels {row['channels']} at strides {row['strides']}"]
-            lines += [f"weights {w['name']}: {w['trained_on']}; {w['score']}; {w['licence']}" for w in row["weights"]]
+            lines += [f"weights {w['name']}: {w['trained_on']}; {w['score']}; {w['licence']}{_fetched(w)}" for w in row["weights"]]
         return "\n".join([*lines, "", _WHERE])
 
 
@@ -45,6 +46,14 @@ def models(name: str | None = None) -> Models:
     at_hand = candidates()
     entries = [BACKBONES[name]] if name else list(BACKBONES)
     return Models([_row(entry, at_hand.get(entry.name)) for entry in entries])
+
+
+def _fetched(weights: dict[str, Any]) -> str:
+    if not weights["repo"]:
+        return ""
+    if weights["revision"]:
+        return f"; from hub:{weights['repo']}@{weights['revision'][:12]}"
+    return f"; no revision of it is fixed, so that it is only fetched where you name one: --weights hub:{weights['repo']}@REVISION"
 
 
 def _row(entry: Entry[BackboneInfo], at_hand: str | None) -> dict[str, Any]:
