@@ -1,8 +1,6 @@
 """Augmentation as a whole: presets, targets, mixes, and the command that shows what training sees."""
 
 import pickle
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tests.shared_runs import Command
 
 import fovea
 from fovea.data import decode, open_source
@@ -450,11 +449,8 @@ def test_boxes_and_masks_are_drawn(tmp_path: Path) -> None:
     assert np.array_equal(bare.pixels, sheet.validation.pixels)
 
 
-def test_the_command_and_its_errors(folder: Path, tmp_path: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "fovea", "augment", *words], capture_output=True, text=True, cwd=tmp_path)
-
-    done = run(str(folder), "--out", "sheet.png", "--preset", "strong", "--seed", "-3")
+def test_the_command_and_its_errors(folder: Path, tmp_path: Path, here: Command) -> None:
+    done = here("augment", folder, "--out", tmp_path / "sheet.png", "--preset", "strong", "--seed", "-3")
     assert done.returncode == 0, done.stderr
     assert "trivial_augment" in done.stdout
     assert cv2.imread(str(tmp_path / "sheet.png")) is not None
@@ -463,5 +459,5 @@ def test_the_command_and_its_errors(folder: Path, tmp_path: Path) -> None:
         (("--picture", "c/9.png"), "has no training picture 'c/9.png'"),
         (("--image-size", "4"), "--image-size cannot be 4"),
     ):
-        failed = run(str(folder), *words)
+        failed = here("augment", folder, "--out", tmp_path / "other.png", *words)
         assert (failed.returncode, says in failed.stderr.splitlines()[0]) == (2, True), failed.stderr

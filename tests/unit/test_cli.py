@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -255,7 +255,16 @@ def test_wrong_usage(run: Run, words: list[str], first_line: str, fix: str) -> N
     assert len(words) == 1 or json.loads(done.stdout)["error"]["fix"] == fix
 
 
+@pytest.fixture
+def heeding() -> Iterator[None]:
+    """What was started in the background ignores interruptions, and passes that on to its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+@pytest.mark.usefixtures("heeding")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_says_so_in_one_line(toys: Path, number: signal.Signals) -> None:
     command = [sys.executable, str(toys / "toy.py"), "work", "photos", "a", "--how", "sleep", "--quiet"]
