@@ -32,6 +32,7 @@ def test_every_example_is_tested_and_told(root: Path) -> None:
         assert f"python examples/{name}" in told
 
 
+@pytest.mark.slow
 def test_train_and_predict(root: Path, photos: Path, weights_folder: Path, tmp_path: Path) -> None:
     picture = next((photos / "disc").iterdir())
     words = (photos, tmp_path / "run", picture, tmp_path / "gone.png")
