@@ -182,18 +182,18 @@ def _rates(
 
 
 def _light_rate(photos: Sequence["Pixels"]) -> float:
-    import numpy as np
 
     from fovea.transforms import create_augmentation
+    from fovea.transforms.op import chance_of
     from fovea.transforms.preprocessing import square
 
     kept = [square(_KEPT_PX).apply(photo) for photo in photos]
     light = create_augmentation("light")
     for index in range(50):
-        light.pixels(kept[index % len(kept)], np.random.default_rng([0, 0, index]), _LIGHT_PX)
+        light.pixels(kept[index % len(kept)], chance_of(0, 0, index), _LIGHT_PX)
     started = time.perf_counter()
     for index in range(_NUM_LIGHT):
-        light.pixels(kept[index % len(kept)], np.random.default_rng([0, 1, index]), _LIGHT_PX)
+        light.pixels(kept[index % len(kept)], chance_of(0, 1, index), _LIGHT_PX)
     return _NUM_LIGHT / (time.perf_counter() - started)
 
 

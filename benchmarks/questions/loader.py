@@ -199,6 +199,7 @@ def limits(photos: str) -> dict[str, float]:
     from fovea.data import decode, open_source
     from fovea.loading.parallel import chunks, map_ordered
     from fovea.loading.scan import scan
+    from fovea.transforms.op import chance_of
 
     with open_source(photos) as source:
         seen = scan(source)
@@ -222,7 +223,7 @@ def limits(photos: str) -> dict[str, float]:
         model = np.ones((SIZE_PX, SIZE_PX, 3), np.float32)
 
         def augment_one(index: int) -> None:
-            augmentation.pixels(kept[index], np.random.default_rng([0, 0, index]), SIZE_PX)
+            augmentation.pixels(kept[index], chance_of(0, 0, index), SIZE_PX)
 
         def warp_one(index: int) -> None:
             cv2.warpAffine(kept[index], matrices[index], (SIZE_PX, SIZE_PX), dst=out[index], borderMode=cv2.BORDER_REFLECT)

@@ -18,6 +18,7 @@ from fovea.loading.scaling import Scaling
 from fovea.loading.scan import scan
 from fovea.loading.stored import StoredPictures
 from fovea.transforms import MIXES, Augmentation, Mix, create_augmentation
+from fovea.transforms.op import Chance
 from fovea.transforms.preprocessing import square
 
 SIZE = 24
@@ -36,7 +37,8 @@ class Jumble:
     def mixed(self, batch: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return Augmentation(mixes=self.mixes).mixed(batch, targets, rng)
 
-    def pixels(self, pixels: np.ndarray, rng: np.random.Generator, size_px: int) -> np.ndarray:
+    def pixels(self, pixels: np.ndarray, chance: Chance, size_px: int) -> np.ndarray:
+        rng = np.random.default_rng(int(chance.random() * 2**53))
         time.sleep(rng.integers(3) / 1000)
         top, left = rng.integers(0, pixels.shape[0] - size_px + 1, 2)
         return pixels[top : top + size_px, left : left + size_px] ^ rng.integers(0, 256, (size_px, size_px, 3), np.uint8)
@@ -239,9 +241,9 @@ def test_it_stays_a_few_batches_ahead_and_no_more(pictures):
     drawn = []
 
     class Counted(Jumble):
-        def pixels(self, pixels: np.ndarray, rng: np.random.Generator, size_px: int) -> np.ndarray:
+        def pixels(self, pixels: np.ndarray, chance: Chance, size_px: int) -> np.ndarray:
             drawn.append(1)
-            return super().pixels(pixels, rng, size_px)
+            return super().pixels(pixels, chance, size_px)
 
     before = threading.active_count()
     batches = Loader(

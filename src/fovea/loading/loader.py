@@ -121,16 +121,16 @@ class Loader(Batches):
             )
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
-        rows = self.scaling.rows(self.size_px) if self.scaling else None
+        from fovea.transforms.op import chance_of
 
         def fill(turn: _Turn) -> _Turn:
             for here in turn.here:
                 place = int(turn.places[here])
                 pixels = self.pictures.read(int(self.rows[place]))
                 if self.augmentation is not None:
-                    pixels = self.augmentation.pixels(pixels, np.random.default_rng([self.seed, epoch, place]), self.size_px)
-                if self.scaling is not None and rows is not None:
-                    self.scaling.into(turn.batch[here], pixels, rows)
+                    pixels = self.augmentation.pixels(pixels, chance_of(self.seed, epoch, place), self.size_px)
+                if self.scaling is not None:
+                    self.scaling.into(turn.batch[here], pixels)
                 else:
                     turn.batch[here] = pixels
             return turn

@@ -19,6 +19,7 @@ from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
 from fovea.loading.stored import StoredPictures
 from fovea.progress import Progress
+from fovea.transforms.op import chance_of
 from fovea.transforms.preprocessing import Preprocessing, square
 from fovea.types import Floats, Item, Pixels
 
@@ -243,17 +244,16 @@ class _Alone:
         mapped = [made if pixels is None else pixels for pixels, made in zip(kept, squares, strict=True)]
         fetched = self._time("fetch", np.array, mapped)
 
-        drawn = [(pixels, np.random.default_rng([seed, 0, place])) for place, pixels in enumerate(fetched)]
+        drawn = [(pixels, chance_of(seed, 0, place)) for place, pixels in enumerate(fetched)]
         ready = self._time("augment", lambda pair: self.augmentation.pixels(pair[0], pair[1], self.size_px), drawn)
         batch, floats = self._batch[: len(ready)], self._floats[: len(ready)]
         self._time("collate", lambda pair: _put(*pair), list(zip(batch, ready, strict=True)))
-        scaled = self.scaling.rows(self.size_px)
-        self._time("to float", lambda pair: self._scale(*pair, scaled), list(zip(floats, batch, strict=True)))
+        self._time("to float", lambda pair: self._scale(*pair), list(zip(floats, batch, strict=True)))
         if self.augmentation.mixes:
             self._mix(floats, seed)
 
-    def _scale(self, out: Floats, pixels: Pixels, rows: tuple[Floats, Floats]) -> Floats:
-        self.scaling.into(out, pixels, rows)
+    def _scale(self, out: Floats, pixels: Pixels) -> Floats:
+        self.scaling.into(out, pixels)
         return out
 
     def _mix(self, floats: Floats, seed: int) -> None:

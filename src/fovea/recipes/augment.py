@@ -14,6 +14,7 @@ from fovea.files import check_new_file, printable, ready_folder, write_atomic
 from fovea.loading.margin import Margin
 from fovea.recipes._sheet import Tile, draw_sheet
 from fovea.transforms import Augmentation, create_augmentation
+from fovea.transforms.op import chance_of
 from fovea.transforms.preprocessing import Preprocessing, square
 from fovea.types import Item, Pixels, Sample, Targets
 
@@ -104,11 +105,11 @@ def augment(
     original = Sample(pixels, path=item.path, label=item.label, targets=targets)
     preprocessing = square(image_size)
     kept = _prepared(original, Margin(preprocessing))  # what the loader keeps of training pictures
-    draws = [augmentation(kept, np.random.default_rng([seed % 2**63, epoch, place]), image_size) for epoch in range(_NUM_DRAWS)]
+    draws = [augmentation(kept, chance_of(seed, epoch, place), image_size) for epoch in range(_NUM_DRAWS)]
     shares: tuple[float, ...] = ()
     if augmentation.mixes:
         beside = {at: Margin(preprocessing).apply(other) for at, other in others.items()}
-        mixed = [_mixed(augmentation, draw, beside, [seed % 2**63, epoch], len(training)) for epoch, draw in enumerate(draws)]
+        mixed = [_mixed(augmentation, draw, beside, [seed % 2**64, epoch], len(training)) for epoch, draw in enumerate(draws)]
         draws, shares = [draw for draw, _ in mixed], tuple(share for _, share in mixed)
     validation = _prepared(original, preprocessing)
     sheet = Sheet(item.path, item.label, preset, augmentation, image_size, validation, draws, path, shares)
@@ -123,7 +124,7 @@ def _mixed(
     augmentation: Augmentation, draw: Sample, others: dict[int, Pixels], chance: list[int], num_training: int
 ) -> tuple[Sample, float]:
     """The draw as it leaves a batch with these others, and how much of it is left; as the loader mixes the first batch of an epoch."""
-    beside = [augmentation.pixels(other, np.random.default_rng([*chance, at]), len(draw.pixels)) for at, other in others.items()]
+    beside = [augmentation.pixels(other, chance_of(*chance, at), len(draw.pixels)) for at, other in others.items()]
     batch = np.stack([draw.pixels, *beside])
     each = np.eye(len(batch), dtype=np.float32)  # as if each picture were a class of its own
     pixels, shares = augmentation.mixed(batch, each, np.random.default_rng([*chance, num_training]))

@@ -11,7 +11,7 @@ from fovea.errors import InputError
 from fovea.files import hash_json
 from fovea.transforms.fuse import carry_out, fuse, warp_mask
 from fovea.transforms.mix import Batch, Mix
-from fovea.transforms.op import FloatOp, Op
+from fovea.transforms.op import Chance, FloatOp, Op, uniform
 from fovea.transforms.steps import Matrix, SizePx, Step, Warp, move_points
 from fovea.types import Floats, Pixels, Sample, Targets
 
@@ -68,7 +68,7 @@ class Augmentation:
         """A line for each operation and each mix, with its settings."""
         return [str(one) for one in (*self.ops, *self.mixes)]
 
-    def draw(self, rng: np.random.Generator, size_px: SizePx) -> list[Step]:
+    def draw(self, rng: Chance, size_px: SizePx) -> list[Step]:
         """What happens to one picture of this size: the steps of all operations, not yet fused.
 
         The same count of numbers is taken from `rng` whatever is drawn, so that no operation's draw depends on another's.
@@ -76,7 +76,7 @@ class Augmentation:
         Raises:
             InputError: A picture of this size cannot be treated so, for example one smaller than a crop.
         """
-        lots = rng.random(self._num_lots).tolist()
+        lots = uniform(rng, self._num_lots)
         steps: list[Step] = []
         for op, start, stop in self._plan:
             if lots[start] < op.chance:
@@ -87,7 +87,7 @@ class Augmentation:
                         size_px = step.size_px
         return steps
 
-    def pixels(self, pixels: Pixels, rng: np.random.Generator, size_px: int) -> Pixels:
+    def pixels(self, pixels: Pixels, rng: Chance, size_px: int) -> Pixels:
         """One training picture: the fast path, for pictures without boxes, masks and points.
 
         Args:
@@ -105,7 +105,7 @@ class Augmentation:
         size = (pixels.shape[0], pixels.shape[1])
         return carry_out(fuse(self.draw(rng, size), size, (size_px, size_px)), pixels)
 
-    def __call__(self, sample: Sample, rng: np.random.Generator, size_px: int | None = None) -> Sample:
+    def __call__(self, sample: Sample, rng: Chance, size_px: int | None = None) -> Sample:
         """A picture with its boxes, masks and points, all moved by the same draw.
 
         A moved box is the upright box of its four corners, clipped to the picture; a box of which nothing is left is

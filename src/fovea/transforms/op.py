@@ -17,6 +17,8 @@ generator whether it is applied or not, so that what one operation draws never d
 
 from __future__ import annotations
 
+import functools
+import random
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +80,8 @@ class OpInfo:
     strengths: tuple[Strength, ...] = ()
 
 
+Chance = np.random.Generator | random.Random  # where numbers come from
+
 OPS: Registry[OpInfo] = Registry("augmentation operation", "fovea.transforms.ops")
 
 
@@ -104,7 +108,7 @@ class Op(ABC):
         """Its name in the registry: the class's, in lower case with "_" between words."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
 
-    def draw(self, rng: np.random.Generator, size_px: SizePx) -> tuple[Step, ...]:
+    def draw(self, rng: Chance, size_px: SizePx) -> tuple[Step, ...]:
         """Draws once what happens to one picture and all that belongs to it.
 
         Args:
@@ -117,7 +121,7 @@ class Op(ABC):
         Raises:
             InputError: A picture of this size cannot be treated so, for example one smaller than the crop.
         """
-        first, *lots = rng.random(1 + self.num_draws).tolist()
+        first, *lots = uniform(rng, 1 + self.num_draws)
         return self.steps(lots, size_px) if first < self.chance else ()
 
     @abstractmethod
@@ -237,6 +241,19 @@ def pick(bounds: Range, lot: float) -> float:
 def pick_whole(low: int, high: int, lot: float) -> int:
     """One of low, low + 1, ..., high, each as likely."""
     return low + min(int(lot * (high - low + 1)), high - low)
+
+
+def chance_of(*key: int) -> random.Random:
+    """Chance for one picture, from the numbers that name it: the same wherever and whenever it is drawn.
+
+    Python's generator and not numpy's, which takes four times as long to be made anew for each picture.
+    """
+    return random.Random(functools.reduce(lambda found, number: found << 64 | number % 2**64, key, 1))
+
+
+def uniform(rng: Chance, count: int) -> list[float]:
+    """`count` numbers in [0, 1)."""
+    return [rng.random() for _ in range(count)] if isinstance(rng, random.Random) else rng.random(count).tolist()
 
 
 def generator(lot: float) -> np.random.Generator:
