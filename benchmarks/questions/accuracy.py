@@ -79,9 +79,10 @@ def cross_validate(inputs: "Floats", targets: "Ints", groups: list[str]) -> tupl
     from fovea.training.logistic import fit_logistic
 
     right, by_fold, strengths = 0, [], []
+    numbers = np.unique(groups, return_inverse=True)[1]
     folds = StratifiedGroupKFold(_NUM_FOLDS, shuffle=True, random_state=_SEED)
     for train, held_out in folds.split(inputs, targets, groups):
-        fitted = fit_logistic(inputs[train], targets[train], num_classes=int(targets.max()) + 1, seed=_SEED)
+        fitted = fit_logistic(inputs[train], targets[train], numbers[train], num_classes=int(targets.max()) + 1, seed=_SEED)
         answers = (inputs[held_out] @ fitted.weight.T + fitted.bias).argmax(axis=1)
         hits = int(np.count_nonzero(answers == targets[held_out]))
         right += hits
