@@ -16,7 +16,7 @@ ASKS = (
     "Training MobileNetV2 at 160 px from the disk, with the preset light: how much of the speed is left of the same loop on one fixed "
     "batch in memory? Both take turns in one process."
 )
-REPEATS = 5
+REPEATS = 15  # one pair differs from the next by a tenth and more
 NEEDS = (PHOTOS,)
 
 _SIZE_PX, _BATCH_SIZE = 160, 32
