@@ -18,26 +18,40 @@ from fovea.models.classes import class_names_of, load_classes
 from fovea.models.layers.conv import Conv2dSame
 from fovea.models.weights import load_weights, resolve_weights
 from fovea.registry import Entry
-from fovea.testing.backbones import check_backbone
+from fovea.testing.backbones import check_backbone, check_export
 from fovea.testing.exam import ExamFailed
 from fovea.types import FeatureMaps
 
 NAMES = list_backbones()
-VARIANTS: list[tuple[str, dict[str, Any]]] = [
+_LARGE = 20_000_000  # parameters: these sit their exam with the slow tests
+EXAMINED = [pytest.param(name, marks=pytest.mark.slow) if BACKBONES[name].info.num_parameters > _LARGE else name for name in NAMES]
+VARIANTS: list[Any] = [
     ("convnet", {"variant": "28", "dropout": 0.25}),
     ("convnet", {"variant": "transfer"}),
     ("mobilenet_v2", {"padding": "same", "width": 0.5}),
     ("resnet18", {"zero_init": False}),
+    ("mobilenet_v1", {"width": 0.25, "padding": "same"}),
+    pytest.param("googlenet", {"norm": "none", "module": "naive"}, marks=pytest.mark.slow),
+    ("googlenet", {"variant": "torchvision"}),
+    ("minception", {"second_kernel": 1, "scaled": "input", "batch_norm": False}),
+    ("vit_small", {"size_px": 64, "pooling": "mean"}),
 ]
 
 
 def test_the_registry_was_found() -> None:
     assert {"convnet", "mobilenet_v2", "resnet18", "resnet34", "resnet50"} <= set(NAMES)
+    assert len(NAMES) == len(set(NAMES)) >= 27
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXAMINED)
 def test_exam(name: str) -> None:
     check_backbone(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_exam_of_the_export(name: str) -> None:
+    check_export(name)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)

@@ -89,11 +89,9 @@ class Backbone(nn.Module, ABC):
         """
         points = []
         for name, child in self.named_children():
-            if name == self.classifier_name:
-                continue
             parts = [(f"{name}.{part}", module) for part, module in child.named_children()] if isinstance(child, nn.Sequential) else []
             points += [point for point, module in parts or [(name, child)] if any(True for _ in module.parameters())]
-        return tuple(points)
+        return tuple(point for point in points if not f"{self.classifier_name}.".startswith(f"{point}."))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> logits (B, K), or the embedding where there is no classifier."""

@@ -1,4 +1,4 @@
-"""ResNet: blocks whose output is added to their input (He et al. 2015, arXiv:1512.03385, table 1).
+"""ResNet: blocks whose output is added to their input (He et al. 2015, arXiv:1512.03385, table 1), and the plain networks beside them.
 
 Where this deviates: the bottleneck halves in its 3x3 convolution, not in its first 1x1 (as torchvision, timm and all
 published weights do; about half a point better). Key names are timm's, which are torchvision's.
@@ -17,22 +17,22 @@ _STRIDES = (4, 8, 16, 32)
 
 
 class _Basic(nn.Module):
-    """Two 3x3 convolutions."""
+    """Two 3x3 convolutions; without a shortcut where `plain`."""
 
     expansion = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, *, plain: bool = False) -> None:
         super().__init__()
         self.conv1 = conv2d(in_channels, width, 3, stride=stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = conv2d(width, width, 3)
         self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = _shortcut(in_channels, width, stride)
+        self.downsample = None if plain else _shortcut(in_channels, width, stride)
         self.last_norm = "bn2"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y if self.downsample is None else y + self.downsample(x))
 
 
 class _Bottleneck(nn.Module):
@@ -69,7 +69,13 @@ class ResNet(Backbone):
     strides = _STRIDES
 
     def __init__(
-        self, num_classes: int, block: type[_Basic] | type[_Bottleneck], depths: tuple[int, int, int, int], *, zero_init: bool
+        self,
+        num_classes: int,
+        block: type[_Basic] | type[_Bottleneck],
+        depths: tuple[int, int, int, int],
+        *,
+        zero_init: bool,
+        plain: bool = False,
     ) -> None:
         super().__init__()
         self.conv1 = conv2d(3, 64, 7, stride=2)
@@ -79,7 +85,7 @@ class ResNet(Backbone):
             blocks = []
             for index in range(depth):
                 width, stride = 64 * 2**stage, 2 if stage and index == 0 else 1
-                blocks.append(block(channels, width, stride))
+                blocks.append(_Basic(channels, width, stride, plain=True) if plain else block(channels, width, stride))
                 channels = width * block.expansion
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -130,7 +136,7 @@ def _a1(name: str, sha256: str, revision: str | None, num_bytes: int | None) -> 
     )
 
 
-def _info(channels: tuple[int, ...], num_parameters: int, passport: Passport) -> BackboneInfo:
+def _info(channels: tuple[int, ...], num_parameters: int, *passports: Passport) -> BackboneInfo:
     return BackboneInfo(
         channels=channels,
         strides=_STRIDES,
@@ -140,7 +146,7 @@ def _info(channels: tuple[int, ...], num_parameters: int, passport: Passport) ->
         source="arXiv:1512.03385",
         mean=_IMAGENET_MEAN,
         std=_IMAGENET_STD,
-        passports=(passport,),
+        passports=passports,
     )
 
 
@@ -192,3 +198,45 @@ def resnet50(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
         zero_init: Each block starts as its shortcut alone, which steadies training from nothing (arXiv:1706.02677).
     """
     return ResNet(num_classes, _Bottleneck, (3, 4, 6, 3), zero_init=zero_init)
+
+
+@BACKBONES.add(_info((256, 512, 1024, 2048), 44_549_160))
+def resnet101(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
+    """ResNet-101: bottleneck blocks 3-4-23-3.
+
+    Args:
+        num_classes: Outputs of the classifier; 0 leaves it off.
+        zero_init: Each block starts as its shortcut alone, which steadies training from nothing (arXiv:1706.02677).
+    """
+    return ResNet(num_classes, _Bottleneck, (3, 4, 23, 3), zero_init=zero_init)
+
+
+@BACKBONES.add(_info((256, 512, 1024, 2048), 60_192_808))
+def resnet152(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
+    """ResNet-152: bottleneck blocks 3-8-36-3, the deepest of the paper.
+
+    Args:
+        num_classes: Outputs of the classifier; 0 leaves it off.
+        zero_init: Each block starts as its shortcut alone, which steadies training from nothing (arXiv:1706.02677).
+    """
+    return ResNet(num_classes, _Bottleneck, (3, 8, 36, 3), zero_init=zero_init)
+
+
+@BACKBONES.add(_info((64, 128, 256, 512), 11_515_688))
+def plain18(*, num_classes: int = 0) -> ResNet:
+    """Plain 18 layers: ResNet-18 without its shortcuts, to compare with.
+
+    Args:
+        num_classes: Outputs of the classifier; 0 leaves it off.
+    """
+    return ResNet(num_classes, _Basic, (2, 2, 2, 2), zero_init=False, plain=True)
+
+
+@BACKBONES.add(_info((64, 128, 256, 512), 21_623_848))
+def plain34(*, num_classes: int = 0) -> ResNet:
+    """Plain 34 layers: ResNet-34 without its shortcuts, which learns worse than 18 (degradation, figure 4 of the paper).
+
+    Args:
+        num_classes: Outputs of the classifier; 0 leaves it off.
+    """
+    return ResNet(num_classes, _Basic, (3, 4, 6, 3), zero_init=False, plain=True)
