@@ -33,6 +33,8 @@ VARIANTS: list[Any] = [
     ("mobilenet_v1", {"width": 0.25, "padding": "same"}),
     pytest.param("googlenet", {"norm": "none", "module": "naive"}, marks=pytest.mark.slow),
     ("googlenet", {"variant": "torchvision"}),
+    ("googlenet", {"norm": "response"}),
+    pytest.param("alexnet", {"variant": "2012"}, marks=pytest.mark.slow),
     ("minception", {"second_kernel": 1, "scaled": "input", "batch_norm": False}),
     ("vit_small", {"size_px": 64, "pooling": "mean"}),
 ]
