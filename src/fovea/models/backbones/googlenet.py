@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
+from fovea.models.layers.conv import ConvReLU, initialise_convolutions
 from fovea.types import FeatureMaps
 
 Norm = Literal["batch", "response", "none"]
@@ -35,18 +36,6 @@ _AUXILIARY = {"4a": "aux1", "4d": "aux2"}  # the heads that stand after these mo
 _HALVED_BEFORE = ("4a", "5a")
 
 
-class _Conv(nn.Module):
-    """Convolution, batch norm where there is any, relu."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, batch_norm: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=not batch_norm)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001) if batch_norm else nn.Identity()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn(self.conv(x)))
-
-
 class Inception(nn.Module):
     """Four branches over the same map, concatenated: 1x1, 3x3, 5x5 (each of the latter behind a narrow 1x1), and pooling.
 
@@ -65,8 +54,8 @@ class Inception(nn.Module):
         super().__init__()
         one, (narrow, three), (narrower, five), pooled = widths
 
-        def conv(ins: int, outs: int, kernel: int) -> _Conv:
-            return _Conv(ins, outs, kernel, batch_norm=batch_norm)
+        def conv(ins: int, outs: int, kernel: int) -> ConvReLU:
+            return ConvReLU(ins, outs, kernel, batch_norm=batch_norm)
 
         self.branch1 = conv(in_channels, one, 1)
         if naive:
@@ -89,7 +78,7 @@ class _Auxiliary(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, *, batch_norm: bool) -> None:
         super().__init__()
-        self.conv = _Conv(in_channels, 128, 1, batch_norm=batch_norm)
+        self.conv = ConvReLU(in_channels, 128, 1, batch_norm=batch_norm)
         self.fc1 = nn.Linear(128 * 16, 1024)
         self.dropout = nn.Dropout(0.7)
         self.fc2 = nn.Linear(1024, num_classes)
@@ -112,9 +101,9 @@ class GoogLeNet(Backbone):
         batch_norm = norm == "batch"
         # arXiv:1409.4842 leaves the response normalisation to AlexNet's figures; torch divides alpha by the 5 channels
         self.normalise = nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0) if norm == "response" else nn.Identity()
-        self.conv1 = _Conv(3, 64, 7, stride=2, batch_norm=batch_norm)
-        self.conv2 = _Conv(64, 64, 1, batch_norm=batch_norm)
-        self.conv3 = _Conv(64, 192, 3, batch_norm=batch_norm)
+        self.conv1 = ConvReLU(3, 64, 7, stride=2, batch_norm=batch_norm)
+        self.conv2 = ConvReLU(64, 64, 1, batch_norm=batch_norm)
+        self.conv3 = ConvReLU(64, 192, 3, batch_norm=batch_norm)
         channels = 192
         for name, widths in _MODULES.items():
             module_ = Inception(channels, widths, large_kernel=large_kernel, batch_norm=batch_norm, naive=module == "naive")
@@ -126,7 +115,7 @@ class GoogLeNet(Backbone):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
         self.channels = (64, 192, *(self._module(name).out_channels for name in ("3b", "4e", "5b")))
-        _initialise(self)
+        initialise_convolutions(self)
 
     def _module(self, name: str) -> Inception:
         return self.get_submodule(f"inception{name}")  # type: ignore[return-value]
@@ -157,15 +146,6 @@ class GoogLeNet(Backbone):
             if (head := _AUXILIARY.get(name)) and hasattr(self, head):
                 heads[head] = self.get_submodule(head)(x)
         return FeatureMaps((*maps, x), self.strides), heads
-
-
-def _initialise(module: nn.Module) -> None:
-    """He's rule over outputs for convolutions; dense layers as torch does."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
 
 
 @BACKBONES.add(

@@ -9,21 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
+from fovea.models.layers.conv import ConvReLU, Kernel, initialise_convolutions
 from fovea.types import FeatureMaps
-
-Kernel = int | tuple[int, int]
-
-
-class _Conv(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, kernel: Kernel, *, stride: int = 1, same: bool = True) -> None:
-        super().__init__()
-        sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        padding = (sides[0] // 2, sides[1] // 2) if same else (0, 0)
-        self.conv = nn.Conv2d(in_channels, out_channels, sides, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn(self.conv(x)))
 
 
 def _chain(in_channels: int, *layers: tuple[int, Kernel], halve: bool = False) -> nn.Module:
@@ -31,7 +18,7 @@ def _chain(in_channels: int, *layers: tuple[int, Kernel], halve: bool = False) -
     convs: list[nn.Module] = []
     for index, (channels, kernel) in enumerate(layers):
         last = halve and index == len(layers) - 1
-        convs.append(_Conv(in_channels, channels, kernel, stride=2 if last else 1, same=not last))
+        convs.append(ConvReLU(in_channels, channels, kernel, stride=2 if last else 1, same=not last))
         in_channels = channels
     return convs[0] if len(convs) == 1 else nn.Sequential(*convs)
 
@@ -44,7 +31,9 @@ class _Mixed(nn.Module):
         for index, layers in enumerate(branches):
             self.add_module(f"branch{index}", _chain(in_channels, *layers, halve=not pooled))
         pool = (
-            nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), _Conv(in_channels, pooled, 1)) if pooled else nn.MaxPool2d(3, 2)
+            nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False), ConvReLU(in_channels, pooled, 1))
+            if pooled
+            else nn.MaxPool2d(3, 2)
         )
         self.add_module(f"branch{len(branches)}", pool)
 
@@ -83,11 +72,11 @@ class InceptionResNetV2(Backbone):
 
     def __init__(self, num_classes: int, dropout: float) -> None:
         super().__init__()
-        self.conv2d_1a = _Conv(3, 32, 3, stride=2, same=False)
-        self.conv2d_2a = _Conv(32, 32, 3, same=False)
-        self.conv2d_2b = _Conv(32, 64, 3)
-        self.conv2d_3b = _Conv(64, 80, 1)
-        self.conv2d_4a = _Conv(80, 192, 3, same=False)
+        self.conv2d_1a = ConvReLU(3, 32, 3, stride=2, same=False)
+        self.conv2d_2a = ConvReLU(32, 32, 3, same=False)
+        self.conv2d_2b = ConvReLU(32, 64, 3)
+        self.conv2d_3b = ConvReLU(64, 80, 1)
+        self.conv2d_4a = ConvReLU(80, 192, 3, same=False)
         self.mixed_5b = _Mixed(192, ((96, 1),), ((48, 1), (64, 5)), ((64, 1), (96, 3), (96, 3)), pooled=64)
         self.repeat = nn.Sequential(*(_Residual(320, *_A, scale=0.17) for _ in range(10)))
         self.mixed_6a = _Mixed(320, ((384, 3),), ((256, 1), (256, 3), (384, 3)))
@@ -95,14 +84,10 @@ class InceptionResNetV2(Backbone):
         self.mixed_7a = _Mixed(1088, ((256, 1), (384, 3)), ((256, 1), (288, 3)), ((256, 1), (288, 3), (320, 3)))
         self.repeat_2 = nn.Sequential(*(_Residual(2080, *_C, scale=0.20) for _ in range(9)))
         self.block8 = _Residual(2080, *_C, scale=1.0, relu=False)
-        self.conv2d_7b = _Conv(2080, 1536, 1)
+        self.conv2d_7b = ConvReLU(2080, 1536, 1)
         self.dropout = nn.Dropout(dropout)
         self.classif = nn.Linear(1536, num_classes) if num_classes else nn.Identity()
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):  # He's rule over outputs
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        initialise_convolutions(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         first = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(x)))  # (B, 64, (H - 5) / 2, ...)

@@ -8,21 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
+from fovea.models.layers.conv import ConvReLU, initialise_convolutions
 from fovea.types import FeatureMaps
-
-Kernel = int | tuple[int, int]
-
-
-class _Conv(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, kernel: Kernel, *, stride: int = 1, same: bool = True) -> None:
-        super().__init__()
-        sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        padding = (sides[0] // 2, sides[1] // 2) if same else (0, 0)
-        self.conv = nn.Conv2d(in_channels, out_channels, sides, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=0.001)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn(self.conv(x)))
 
 
 def _cat(*maps: torch.Tensor) -> torch.Tensor:
@@ -45,10 +32,14 @@ class _MixedA(nn.Module):
 
     def __init__(self, in_channels: int, pooled: int, count_outside: bool) -> None:
         super().__init__()
-        self.branch1x1 = _Conv(in_channels, 64, 1)
-        self.branch5x5_1, self.branch5x5_2 = _Conv(in_channels, 48, 1), _Conv(48, 64, 5)
-        self.branch3x3dbl_1, self.branch3x3dbl_2, self.branch3x3dbl_3 = _Conv(in_channels, 64, 1), _Conv(64, 96, 3), _Conv(96, 96, 3)
-        self.pool, self.branch_pool = _Pooled(count_outside), _Conv(in_channels, pooled, 1)
+        self.branch1x1 = ConvReLU(in_channels, 64, 1)
+        self.branch5x5_1, self.branch5x5_2 = ConvReLU(in_channels, 48, 1), ConvReLU(48, 64, 5)
+        self.branch3x3dbl_1, self.branch3x3dbl_2, self.branch3x3dbl_3 = (
+            ConvReLU(in_channels, 64, 1),
+            ConvReLU(64, 96, 3),
+            ConvReLU(96, 96, 3),
+        )
+        self.pool, self.branch_pool = _Pooled(count_outside), ConvReLU(in_channels, pooled, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
@@ -60,9 +51,9 @@ class _ReductionA(nn.Module):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
-        self.branch3x3 = _Conv(in_channels, 384, 3, stride=2, same=False)
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = _Conv(in_channels, 64, 1), _Conv(64, 96, 3)
-        self.branch3x3dbl_3 = _Conv(96, 96, 3, stride=2, same=False)
+        self.branch3x3 = ConvReLU(in_channels, 384, 3, stride=2, same=False)
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvReLU(in_channels, 64, 1), ConvReLU(64, 96, 3)
+        self.branch3x3dbl_3 = ConvReLU(96, 96, 3, stride=2, same=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return _cat(self.branch3x3(x), self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))), F.max_pool2d(x, 3, 2))
@@ -73,12 +64,16 @@ class _MixedB(nn.Module):
 
     def __init__(self, width: int, count_outside: bool) -> None:
         super().__init__()
-        self.branch1x1 = _Conv(768, 192, 1)
-        self.branch7x7_1, self.branch7x7_2, self.branch7x7_3 = _Conv(768, width, 1), _Conv(width, width, (1, 7)), _Conv(width, 192, (7, 1))
-        self.branch7x7dbl_1, self.branch7x7dbl_2 = _Conv(768, width, 1), _Conv(width, width, (7, 1))
-        self.branch7x7dbl_3, self.branch7x7dbl_4 = _Conv(width, width, (1, 7)), _Conv(width, width, (7, 1))
-        self.branch7x7dbl_5 = _Conv(width, 192, (1, 7))
-        self.pool, self.branch_pool = _Pooled(count_outside), _Conv(768, 192, 1)
+        self.branch1x1 = ConvReLU(768, 192, 1)
+        self.branch7x7_1, self.branch7x7_2, self.branch7x7_3 = (
+            ConvReLU(768, width, 1),
+            ConvReLU(width, width, (1, 7)),
+            ConvReLU(width, 192, (7, 1)),
+        )
+        self.branch7x7dbl_1, self.branch7x7dbl_2 = ConvReLU(768, width, 1), ConvReLU(width, width, (7, 1))
+        self.branch7x7dbl_3, self.branch7x7dbl_4 = ConvReLU(width, width, (1, 7)), ConvReLU(width, width, (7, 1))
+        self.branch7x7dbl_5 = ConvReLU(width, 192, (1, 7))
+        self.pool, self.branch_pool = _Pooled(count_outside), ConvReLU(768, 192, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         once = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
@@ -91,9 +86,13 @@ class _ReductionB(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.branch3x3_1, self.branch3x3_2 = _Conv(768, 192, 1), _Conv(192, 320, 3, stride=2, same=False)
-        self.branch7x7x3_1, self.branch7x7x3_2, self.branch7x7x3_3 = _Conv(768, 192, 1), _Conv(192, 192, (1, 7)), _Conv(192, 192, (7, 1))
-        self.branch7x7x3_4 = _Conv(192, 192, 3, stride=2, same=False)
+        self.branch3x3_1, self.branch3x3_2 = ConvReLU(768, 192, 1), ConvReLU(192, 320, 3, stride=2, same=False)
+        self.branch7x7x3_1, self.branch7x7x3_2, self.branch7x7x3_3 = (
+            ConvReLU(768, 192, 1),
+            ConvReLU(192, 192, (1, 7)),
+            ConvReLU(192, 192, (7, 1)),
+        )
+        self.branch7x7x3_4 = ConvReLU(192, 192, 3, stride=2, same=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         long = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
@@ -105,12 +104,12 @@ class _MixedC(nn.Module):
 
     def __init__(self, in_channels: int, count_outside: bool) -> None:
         super().__init__()
-        self.branch1x1 = _Conv(in_channels, 320, 1)
-        self.branch3x3_1 = _Conv(in_channels, 384, 1)
-        self.branch3x3_2a, self.branch3x3_2b = _Conv(384, 384, (1, 3)), _Conv(384, 384, (3, 1))
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = _Conv(in_channels, 448, 1), _Conv(448, 384, 3)
-        self.branch3x3dbl_3a, self.branch3x3dbl_3b = _Conv(384, 384, (1, 3)), _Conv(384, 384, (3, 1))
-        self.pool, self.branch_pool = _Pooled(count_outside), _Conv(in_channels, 192, 1)
+        self.branch1x1 = ConvReLU(in_channels, 320, 1)
+        self.branch3x3_1 = ConvReLU(in_channels, 384, 1)
+        self.branch3x3_2a, self.branch3x3_2b = ConvReLU(384, 384, (1, 3)), ConvReLU(384, 384, (3, 1))
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvReLU(in_channels, 448, 1), ConvReLU(448, 384, 3)
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = ConvReLU(384, 384, (1, 3)), ConvReLU(384, 384, (3, 1))
+        self.pool, self.branch_pool = _Pooled(count_outside), ConvReLU(in_channels, 192, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.branch3x3_1(x)
@@ -129,11 +128,11 @@ class InceptionV3(Backbone):
 
     def __init__(self, num_classes: int, dropout: float, count_outside: bool) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3 = _Conv(3, 32, 3, stride=2, same=False)
-        self.Conv2d_2a_3x3 = _Conv(32, 32, 3, same=False)
-        self.Conv2d_2b_3x3 = _Conv(32, 64, 3)
-        self.Conv2d_3b_1x1 = _Conv(64, 80, 1)
-        self.Conv2d_4a_3x3 = _Conv(80, 192, 3, same=False)
+        self.Conv2d_1a_3x3 = ConvReLU(3, 32, 3, stride=2, same=False)
+        self.Conv2d_2a_3x3 = ConvReLU(32, 32, 3, same=False)
+        self.Conv2d_2b_3x3 = ConvReLU(32, 64, 3)
+        self.Conv2d_3b_1x1 = ConvReLU(64, 80, 1)
+        self.Conv2d_4a_3x3 = ConvReLU(80, 192, 3, same=False)
         self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = (_MixedA(n, p, count_outside) for n, p in ((192, 32), (256, 64), (288, 64)))
         self.Mixed_6a = _ReductionA(288)
         self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (_MixedB(width, count_outside) for width in (128, 160, 160, 192))
@@ -141,9 +140,7 @@ class InceptionV3(Backbone):
         self.Mixed_7b, self.Mixed_7c = (_MixedC(channels, count_outside) for channels in (1280, 2048))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes) if num_classes else nn.Identity()
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):  # He's rule over outputs
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         first = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # (B, 64, (H - 5) / 2, ...)

@@ -14,30 +14,21 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
+from fovea.models.layers.conv import ConvReLU, Kernel
 from fovea.types import FeatureMaps
 
-Kernel = int | tuple[int, int]
 Scaled = Literal["residual", "input"]
 _SCALE = 0.1
-
-
-class _Conv(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, kernel: Kernel, stride: int, batch_norm: bool) -> None:
-        super().__init__()
-        sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-        padding = (sides[0] // 2, sides[1] // 2)
-        self.conv = nn.Conv2d(in_channels, out_channels, sides, stride, padding, bias=not batch_norm)
-        self.bn = nn.BatchNorm2d(out_channels) if batch_norm else nn.Identity()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn(self.conv(x)))
+_EPS = 1e-5  # of batch norm
 
 
 def _chain(in_channels: int, *layers: tuple[int, Kernel], stride: int = 1, batch_norm: bool) -> nn.Sequential:
     """Convolutions one after the other, (channels, kernel) each; the last at `stride`."""
     convs = []
     for index, (channels, kernel) in enumerate(layers):
-        convs.append(_Conv(in_channels, channels, kernel, stride if index == len(layers) - 1 else 1, batch_norm))
+        convs.append(
+            ConvReLU(in_channels, channels, kernel, stride=stride if index == len(layers) - 1 else 1, batch_norm=batch_norm, eps=_EPS)
+        )
         in_channels = channels
     return nn.Sequential(*convs)
 
@@ -85,7 +76,9 @@ class _Reduction(nn.Module):
 
     def __init__(self, batch_norm: bool) -> None:
         super().__init__()
-        self.long = nn.Sequential(_Conv(384, 256, 3, 2, batch_norm), *_chain(256, (256, 3), (384, 3), batch_norm=batch_norm))
+        self.long = nn.Sequential(
+            ConvReLU(384, 256, 3, stride=2, batch_norm=batch_norm, eps=_EPS), *_chain(256, (256, 3), (384, 3), batch_norm=batch_norm)
+        )
         self.short = _chain(384, (384, 3), stride=2, batch_norm=batch_norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

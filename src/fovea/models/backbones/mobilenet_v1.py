@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.layers.conv import Padding, conv2d
+from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions
 from fovea.types import FeatureMaps
 
 # channels and stride of each block, by stage: table 1
@@ -52,9 +52,7 @@ class MobileNetV1(Backbone):
         self.num_features = channels
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, num_classes) if num_classes else nn.Identity()
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):  # He's rule over outputs
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         x = F.relu6(self.bn1(self.conv_stem(x)))  # (B, 32, H/2, W/2)

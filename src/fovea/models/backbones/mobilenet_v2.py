@@ -8,18 +8,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, Passport
-from fovea.models.layers.conv import Padding, conv2d
+from fovea.models.layers.conv import Padding, conv2d, round_to_8
 from fovea.types import FeatureMaps
 
 # expansion, channels, repeats, stride of the first: table 2 of the paper
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _LAST_OF_STRIDE = (1, 2, 4)  # stages whose output is the last at strides 4, 8 and 16; the head's map is the one at 32
-
-
-def _round_to_8(channels: float) -> int:
-    """The nearest multiple of 8 that is at least 90 % of `channels` (the authors' rule for widths)."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 class _Separable(nn.Module):
@@ -63,12 +57,12 @@ class MobileNetV2(Backbone):
 
     def __init__(self, num_classes: int, width: float, padding: Padding) -> None:
         super().__init__()
-        channels = _round_to_8(32 * width)
+        channels = round_to_8(32 * width)
         self.conv_stem = conv2d(3, channels, 3, stride=2, padding=padding)
         self.bn1 = nn.BatchNorm2d(channels)
         stages, last = [], {}
         for index, (expansion, plain, repeats, stride) in enumerate(_STAGES):
-            out, blocks = _round_to_8(plain * width), []
+            out, blocks = round_to_8(plain * width), []
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(
@@ -80,7 +74,7 @@ class MobileNetV2(Backbone):
             stages.append(nn.Sequential(*blocks))
             last[index] = out
         self.blocks = nn.Sequential(*stages)
-        self.num_features = _round_to_8(1280 * max(1.0, width))  # the paper never narrows the last layer
+        self.num_features = round_to_8(1280 * max(1.0, width))  # the paper never narrows the last layer
         self.conv_head = conv2d(channels, self.num_features, 1)
         self.bn2 = nn.BatchNorm2d(self.num_features)
         self.classifier = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()

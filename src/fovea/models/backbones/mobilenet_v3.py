@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.layers.conv import Padding, conv2d
+from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions, round_to_8
 from fovea.types import FeatureMaps
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
@@ -48,18 +48,12 @@ _SMALL = (
 )
 
 
-def _round_to_8(channels: float) -> int:
-    """The nearest multiple of 8 that is at least 90 % of `channels` (the authors' rule for widths)."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
-
-
 class _SqueezeExcite(nn.Module):
     """Each channel times a share between 0 and 1, read from the means of all channels (arXiv:1709.01507)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        narrow = _round_to_8(channels / 4)
+        narrow = round_to_8(channels / 4)
         self.conv_reduce = nn.Conv2d(channels, narrow, 1)
         self.conv_expand = nn.Conv2d(narrow, channels, 1)
 
@@ -142,11 +136,7 @@ class MobileNetV3(Backbone):
         self.num_features = embedding
         self._taken = tuple(before_stride[s][0] for s in _STRIDES[:-1])
         self.channels = (*(before_stride[s][1] for s in _STRIDES[:-1]), last)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):  # He's rule over outputs
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        initialise_convolutions(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         x = F.hardswish(self.bn1(self.conv_stem(x)))  # (B, 16, H/2, W/2)

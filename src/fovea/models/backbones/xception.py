@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.layers.conv import Padding, conv2d
+from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions
 from fovea.types import FeatureMaps
 
 _EPS = 0.001
@@ -86,9 +86,7 @@ class Xception(Backbone):
         self.conv4, self.bn4 = _Separable(1536, 2048), nn.BatchNorm2d(2048, eps=_EPS)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes) if num_classes else nn.Identity()
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):  # He's rule over outputs
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         x = F.relu(self.bn1(self.conv1(x)))

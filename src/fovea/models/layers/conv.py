@@ -1,4 +1,4 @@
-"""Convolution with either of the two paddings that published weights were trained with."""
+"""What several networks share of their convolutions: paddings, batch norm and relu behind them, widths, first weights."""
 
 from typing import Literal
 
@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 Padding = Literal["symmetric", "same"]
+Kernel = int | tuple[int, int]  # height and width
 
 
 class Conv2dSame(nn.Conv2d):
@@ -41,3 +42,51 @@ def conv2d(
     if padding == "same" and stride > 1:  # at stride 1 the two paddings are one
         return Conv2dSame(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
     return nn.Conv2d(in_channels, out_channels, kernel, stride, (kernel - 1) // 2, groups=groups, bias=bias)
+
+
+class ConvReLU(nn.Module):
+    """A convolution, batch norm where there is any, relu: the brick of the Inception family, under its key names.
+
+    Args:
+        in_channels, out_channels: Of the convolution.
+        kernel: A side, or height and width.
+        stride: 1 or more.
+        same: Padded, so that the output is the input divided by the stride, rounded up; else unpadded.
+        batch_norm: Else the convolution has a bias.
+        eps: Of batch norm.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Kernel,
+        *,
+        stride: int = 1,
+        same: bool = True,
+        batch_norm: bool = True,
+        eps: float = 0.001,
+    ) -> None:
+        super().__init__()
+        sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        padding = (sides[0] // 2, sides[1] // 2) if same else (0, 0)
+        self.conv = nn.Conv2d(in_channels, out_channels, sides, stride, padding, bias=not batch_norm)
+        self.bn = nn.BatchNorm2d(out_channels, eps=eps) if batch_norm else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.bn(self.conv(x)))
+
+
+def round_to_8(channels: float) -> int:
+    """The nearest multiple of 8 that is at least 90 % of `channels` (the rule of MobileNet's authors for widths)."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def initialise_convolutions(module: nn.Module) -> None:
+    """He's rule over outputs (arXiv:1502.01852), and no bias."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
