@@ -221,6 +221,18 @@ class _Forgets(_Plain):
         return coarsest.mean(dim=(2, 3)) * self.get_buffer("scale")
 
 
+class _PadsWhenItRuns(_Plain):
+    def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
+        return super().forward_maps(torch.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
+class _DecidedInPython(_Plain):
+    """What depends on the picture and is computed outside torch becomes a constant of the export."""
+
+    def pool(self, coarsest: torch.Tensor) -> torch.Tensor:
+        return coarsest.mean(dim=(2, 3)) * (1 + float(coarsest.mean()))
+
+
 class _ClassifierElsewhere(_Plain):
     classifier_name = "top"
 
@@ -236,6 +248,16 @@ def _registered(build: type[_Plain], info: BackboneInfo) -> Iterator[str]:
         yield "plain"
     finally:
         del entries["plain"]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"), [(_PadsWhenItRuns, "its export pads when it runs"), (_DecidedInPython, "exported, it answers differently")]
+)
+def test_the_exam_of_the_export_fails_on_false_exports(build: type[_Plain], message: str) -> None:
+    with _registered(build, _PLAIN) as name, pytest.raises(ExamFailed, match=message):
+        check_export(name)
+    with _registered(_Plain, _PLAIN) as name:
+        check_export(name)
 
 
 def test_a_stranger_passes() -> None:
