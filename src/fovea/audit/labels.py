@@ -7,7 +7,6 @@ import numpy as np
 
 from fovea.audit.finding import Seen, Suspect
 from fovea.audit.near import families
-from fovea.data import assign_folds
 from fovea.embeddings.store import EmbeddingStore, Space
 from fovea.errors import MissingExtra, missing_extra
 from fovea.files import hash_bytes
@@ -105,11 +104,11 @@ def _judged(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> di
     """Agreement of the judges with the labels, and of each suspect its row, the suggested class, its probability, and the label's."""
     from cleanlab.filter import find_label_issues
 
-    from fovea.training.logistic import out_of_fold
+    from fovea.training.logistic import deal, out_of_fold
 
     if len(np.unique(family)) < 2:  # those of the other families have no embedding
         return {"kappa": 0.0, "suspects": []}
-    folds = _folds(targets, family)
+    folds = deal(targets, family, num_folds=min(_NUM_FOLDS, len(np.unique(family))), seed=0)
     judged, _ = out_of_fold(inputs, targets, folds, num_classes=num_classes)
     probabilities = (judged + _neighbours_say(inputs, targets, family, num_classes)) / 2
     probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -136,14 +135,6 @@ def _families(seen: Seen, rows: Sequence[int]) -> Ints:
         for row in rows
     ]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
-
-
-def _folds(targets: Ints, family: Ints) -> Ints:
-    from fovea.types import Item
-
-    items = [Item(str(i), label=f"{target:06d}", group=str(number)) for i, (target, number) in enumerate(zip(targets, family, strict=True))]
-    num_folds = min(_NUM_FOLDS, len(np.unique(family)))
-    return np.array(assign_folds(items, [str(i) for i in range(len(items))], num_folds=num_folds, seed=0), np.int64)
 
 
 def _neighbours_say(inputs: Floats, targets: Ints, family: Ints, num_classes: int) -> Floats:

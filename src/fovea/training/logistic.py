@@ -118,7 +118,7 @@ def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tup
 
 def deal(targets: Ints, groups: Ints, *, num_folds: int, seed: int) -> Ints:
     """(N,) a fold for each row: each class spread evenly over the folds, no group divided."""
-    items = [Item(str(i), label=str(target), group=str(group)) for i, (target, group) in enumerate(zip(targets, groups, strict=True))]
+    items = [Item(str(i), label=f"{target:06d}", group=str(group)) for i, (target, group) in enumerate(zip(targets, groups, strict=True))]
     return np.array(assign_folds(items, [item.path for item in items], num_folds=num_folds, seed=seed), np.int64)
 
 
