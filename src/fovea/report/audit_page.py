@@ -51,8 +51,8 @@ class _Section:
 
     @property
     def advice(self) -> str:
-        """What to do, as the beginning of a sentence."""
-        return self.finding.info.fix[:1].upper() + self.finding.info.fix[1:]
+        """What to do."""
+        return words.sentence(self.finding.info.fix)
 
     @property
     def with_pictures(self) -> bool:
