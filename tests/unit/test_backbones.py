@@ -36,7 +36,7 @@ VARIANTS: list[Any] = [
     ("googlenet", {"norm": "response"}),
     pytest.param("alexnet", {"variant": "2012"}, marks=pytest.mark.slow),
     ("minception", {"second_kernel": 1, "scaled": "input", "batch_norm": False}),
-    ("vit_small", {"size_px": 64, "pooling": "mean"}),
+    ("vit_tiny", {"size_px": 64}),
 ]
 
 

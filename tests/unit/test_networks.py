@@ -23,6 +23,7 @@ from fovea.models.backbones.resnet import ResNet
         ("xception", 1000, 22_855_952),
         ("inception_v3", 1000, 23_834_568),
         ("googlenet", 1000, 7_005_832),
+        ("vit_tiny", 1000, 5_717_416),
         ("vit_small", 1000, 22_050_664),
         pytest.param("alexnet", 1000, 61_100_840, marks=pytest.mark.slow),
         pytest.param("vgg16", 1000, 138_357_544, marks=pytest.mark.slow),
