@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
+from fovea.errors import InputError
 from fovea.models.passport import Passport, Triple
 from fovea.registry import Registry
 from fovea.types import FeatureMaps
@@ -17,11 +18,17 @@ __all__ = [
     "Backbone",
     "BackboneInfo",
     "Passport",
+    "Pooling",
     "count_parameters",
     "create_backbone",
     "list_backbones",
     "normalisation",
+    "pool_map",
+    "probe_px",
 ]
+
+
+Pooling = Literal["avg", "max", "none"]  # over the places of the coarsest map; "none" leaves them
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,8 @@ class Backbone(nn.Module, ABC):
     strides: tuple[int, ...]
     num_features: int
     classifier_name: str  # the state-dict prefix of the final dense layer, as in timm
+    embedding_parts: tuple[str, ...] = ()  # layers that only the embedding needs, and no map: a VGG's dense layers
+    pooling: Pooling | None = None  # None: the network's own, that its classifier learned with
     margins_px: tuple[int, ...] = ()  # one for each map where convolutions are unpadded; empty where all are padded
     # Smallest and largest side (None: no limit) that it accepts, where options change what the registry states.
     sizes_px: tuple[int, int | None] | None = None
@@ -78,9 +87,17 @@ class Backbone(nn.Module, ABC):
         """The embedding of the coarsest map, (B, C, h, w) -> (B, D): the mean over places, unless a network does otherwise."""
         return coarsest.mean(dim=(2, 3))
 
-    def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> (B, D)."""
+    def own_embedding(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, D), what the classifier reads."""
         return self.pool(self.forward_maps(x)[-1])
+
+    def embed(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, D): the network's own embedding, or as `pooling` says ("none": (B, C, h, w))."""
+        return self.own_embedding(x) if self.pooling is None else pool_map(self.forward_maps(x)[-1], self.pooling)
+
+    def lay_out(self, output: torch.Tensor) -> torch.Tensor:
+        """The output of one of its layers as a map (B, C, h, w), where it has places but is laid out otherwise (tokens)."""
+        return output
 
     def freeze_points(self) -> tuple[str, ...]:
         """State-dict prefixes of the parts in the order of the flow: freezing the first n of them leaves the rest to learn.
@@ -101,16 +118,52 @@ class Backbone(nn.Module, ABC):
 BACKBONES: Registry[BackboneInfo] = Registry("backbone", "fovea.models.backbones")
 
 
-def create_backbone(name: str, *, num_classes: int = 0, **options: Any) -> Backbone:
+def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None = None, **options: Any) -> Backbone:
     """A backbone by name, with fresh random weights.
 
     Args:
         name: One of `list_backbones()`.
         num_classes: Outputs of the classifier; 0 leaves it off, and `forward` gives the embedding.
+        pooling: Without a classifier: the mean ("avg") or the largest ("max") over the places of the coarsest map, or
+            the map itself ("none"). By default the embedding that the network's own classifier reads.
         options: The backbone's own, for example `width=0.5` for mobilenet_v2; an unknown one is an error.
+
+    Raises:
+        UnknownName: No such backbone.
+        InputError: A pooling beside a classifier, which reads the network's own embedding.
     """
     build: Callable[..., Any] = BACKBONES[name].build
+    if pooling is not None and num_classes:
+        raise InputError(
+            f"the classifier of {name} reads the network's own embedding",
+            got=f"pooling={pooling!r} with num_classes={num_classes}",
+            expected="one of the two",
+            fix="leave num_classes at 0, and graft a head onto it (fovea.models.surgery.graft)",
+        )
     backbone: Backbone = build(num_classes=num_classes, **options)
+    return backbone if pooling is None else _pooled(backbone, pooling)
+
+
+def pool_map(coarsest: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """(B, C, h, w) -> (B, C), or the map itself."""
+    if pooling == "none":
+        return coarsest
+    return coarsest.mean(dim=(2, 3)) if pooling == "avg" else coarsest.amax(dim=(2, 3))
+
+
+def probe_px(backbone: Backbone) -> int:
+    """A small side that it accepts, for looking at what depends on what."""
+    return backbone.sizes_px[0] if backbone.sizes_px else max(64, 2 * max(backbone.strides))
+
+
+def _pooled(backbone: Backbone, pooling: Pooling) -> Backbone:
+    """The same network, pooled otherwise: without the parts that served its own embedding."""
+    if pooling not in (known := get_args(Pooling)):
+        raise InputError(f"no pooling is called {pooling!r}", got=repr(pooling), expected=", ".join(known), fix="choose one of these")
+    backbone.pooling = pooling
+    backbone.num_features = backbone.channels[-1]
+    for part in backbone.embedding_parts:
+        backbone.set_submodule(part, nn.Identity())
     return backbone
 
 

@@ -25,6 +25,7 @@ class AlexNet(Backbone):
     """Maps: the first, second and last convolution, and the last after its pooling."""
 
     classifier_name = "classifier.6"
+    embedding_parts = ("classifier.1", "classifier.4")
     strides = (4, 8, 16, 32)
     margins_px = (3, 7, 15, 31)
     num_features = _DENSE

@@ -69,6 +69,7 @@ class TransferNet(Backbone):
     """Variant "transfer": two convolutions, one pooling, and a dense layer that sees every place, so one input size only."""
 
     classifier_name = "classifier"
+    embedding_parts = ("dense",)
     channels = (32, 32)
     strides = (1, 2)
     margins_px = (2, 4)

@@ -18,6 +18,7 @@ _SIDE_PX = 28
 
 class LeNet5(Backbone):
     classifier_name = "fc3"
+    embedding_parts = ("fc1", "fc2")
     channels = (6, 16)
     strides = (2, 4)
     margins_px = (0, 8)

@@ -111,6 +111,7 @@ class _Last(nn.Module):
 
 class MobileNetV3(Backbone):
     classifier_name = "classifier"
+    embedding_parts = ("conv_head",)
     strides = _STRIDES
 
     def __init__(

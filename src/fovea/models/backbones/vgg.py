@@ -55,6 +55,7 @@ class VGG(Backbone):
     """
 
     classifier_name = "head.fc"
+    embedding_parts = ("pre_logits",)
     channels = _WIDTHS
     strides = _STRIDES
     margins_px = (0,) * len(_STRIDES)  # halving rounds down

@@ -1,0 +1,260 @@
+"""Cutting and joining networks: truncate at a layer or a stage, take the head off, put another on, combine several.
+
+Every function leaves its arguments as they were, and gives a module of its own.
+"""
+
+import copy
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from fovea.errors import InputError
+from fovea.models.backbone import Backbone, Pooling, probe_px
+from fovea.models.freezing import no_part
+from fovea.models.summary import summarise
+from fovea.types import FeatureMaps
+
+Module = TypeVar("Module", bound=Backbone)
+
+
+class Truncated(Backbone):
+    """The beginning of a backbone, up to one layer: a backbone of one map. What lies behind that layer is gone.
+
+    Made by `truncate`. Names of tensors are those of the whole network behind "body.".
+    """
+
+    classifier_name = "classifier"
+
+    def __init__(self, body: Backbone, layer: str | None, stage: int, *, channels: int, stride: int, pooling: Pooling) -> None:
+        super().__init__()
+        self.body, self._stage = body, stage
+        self.channels, self.strides, self.num_features, self.pooling = (channels,), (stride,), channels, pooling
+        self.sizes_px = body.sizes_px
+        self.classifier = nn.Identity()
+        if layer is not None:
+            body.get_submodule(layer).register_forward_hook(_stop)
+
+    def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
+        try:
+            reached = self.body.forward_maps(x)[self._stage]  # where no layer of its own gives that map
+        except _Reached as found:
+            reached = self.body.lay_out(found.output)
+        return FeatureMaps((reached,), self.strides)
+
+    def freeze_points(self) -> tuple[str, ...]:
+        there = {name for name, _ in self.named_parameters()}
+        points = [f"body.{point}" for point in self.body.freeze_points()]
+        return tuple(point for point in points if any(f"{name}.".startswith(f"{point}.") for name in there))
+
+
+class Grafted(nn.Module):
+    """A body with another head: float32 (B, 3, H, W) -> what the head gives."""
+
+    def __init__(self, body: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body.embed(x))  # type: ignore[no-any-return]
+
+
+class Combined(nn.Module):
+    """Several bodies side by side: what each makes of the same input, one after the other in a row, (B, D1 + D2 + ...)."""
+
+    def __init__(self, parts: tuple[nn.Module, ...]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([_embedding(part, x).flatten(1) for part in self.parts], dim=1)
+
+
+def stage_layers(backbone: Backbone) -> tuple[str | None, ...]:
+    """For each feature map the layer whose output it is; None where the network makes it between its layers."""
+    given: list[tuple[str, torch.Tensor]] = []
+    trial = copy.deepcopy(backbone).eval()
+    for name, part in trial.named_modules():
+        if name:
+            part.register_forward_hook(_noted(name, given))
+    with torch.inference_mode():
+        maps = trial.forward_maps(_zeros(probe_px(backbone)))
+    # the last that gave it: a relu in place answers for the convolution before it
+    return tuple(next((name for name, output in reversed(given) if output is feature), None) for feature in maps.maps)
+
+
+def truncate(backbone: Backbone, at: str | int, *, pooling: Pooling = "avg") -> Truncated:
+    """The network up to a layer, without what follows: early layers transfer better to tasks that are unlike the first.
+
+    Args:
+        backbone: With its weights; they are copied.
+        at: A layer's name (`fovea models NAME` lists them), or the index of a stage: 0 is the finest feature map.
+        pooling: What becomes of the places in the embedding: their mean ("avg") or largest ("max"), or "none": (B, C, h, w),
+            to flatten or to go on with.
+
+    Raises:
+        UnknownName: No such layer; near names are listed.
+        InputError: No such stage, or a layer whose output has no places.
+    """
+    layer, stage = (at, 0) if isinstance(at, str) else (_layer_of(backbone, at), at)
+    if layer is not None and layer not in {name for name, _ in backbone.named_modules() if name}:
+        raise no_part(backbone, layer)
+    body = copy.deepcopy(backbone)
+    if layer is None:
+        channels, stride = backbone.channels[stage], backbone.strides[stage]
+    else:
+        channels, stride = _place_of(backbone, layer)
+        _prune(body, layer)
+    return Truncated(body, layer, stage, channels=channels, stride=stride, pooling=pooling)
+
+
+def remove_head(backbone: Module) -> Module:
+    """The same network without its classifier: `forward` gives the embedding."""
+    return replace_head(backbone, nn.Identity())
+
+
+def replace_head(backbone: Module, head: nn.Module) -> Module:
+    """The same network with another classifier, which reads the embedding (B, D)."""
+    changed = copy.deepcopy(backbone)
+    changed.set_submodule(backbone.classifier_name, copy.deepcopy(head))
+    return changed
+
+
+def graft(backbone: Backbone, head: nn.Module) -> Grafted:
+    """A head of any stack on a body: on its embedding, or with `pooling="none"` on its coarsest map."""
+    return Grafted(copy.deepcopy(backbone), copy.deepcopy(head))
+
+
+def combine(*parts: nn.Module) -> Combined:
+    """Several bodies on the same input, their embeddings joined: backbones, or `PixelBackbone`s with their own normalisation."""
+    if not parts:
+        raise InputError("there is nothing to combine", got="no modules", expected="two or more", fix="name the modules")
+    return Combined(tuple(copy.deepcopy(part) for part in parts))
+
+
+def stack(num_features: int, *parts: int | float | str, num_classes: int) -> nn.Sequential:
+    """A head of dense layers: `stack(1280, "max", 100, 50, 0.5, num_classes=4)` pools, then dense 100, 50, dropout, dense 4.
+
+    Args:
+        num_features: Of the embedding, or the channels of the map where the first part pools.
+        parts: In order. A whole number is a dense layer of that width with ReLU, a fraction dropout of that share, "avg"
+            and "max" pool a map, "flatten" lays a map out in a row (`num_features` is then C * h * w).
+        num_classes: Width of the last dense layer, which has no ReLU.
+
+    Raises:
+        InputError: A part that is none of these.
+    """
+    layers: list[nn.Module] = []
+    width = num_features
+    for part in parts:
+        if part in ("avg", "max"):
+            layers += [nn.AdaptiveAvgPool2d(1) if part == "avg" else nn.AdaptiveMaxPool2d(1), nn.Flatten()]
+        elif part == "flatten":
+            layers.append(nn.Flatten())
+        elif isinstance(part, int) and part > 0:
+            layers += [nn.Linear(width, part), nn.ReLU()]
+            width = part
+        elif isinstance(part, float) and 0 <= part < 1:
+            layers.append(nn.Dropout(part))
+        else:
+            raise InputError(
+                f"no part of a head is called {part!r}",
+                got=repr(part),
+                expected='a width such as 100, a share of dropout such as 0.5, "avg", "max" or "flatten"',
+                fix="choose one of these",
+            )
+    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+
+
+class _Reached(Exception):
+    def __init__(self, output: torch.Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+
+def _stop(part: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+    raise _Reached(output)
+
+
+def _noted(name: str, given: list[tuple[str, torch.Tensor]]) -> Any:
+    def note(part: nn.Module, inputs: Any, output: Any) -> None:
+        given.append((name, output))
+
+    return note
+
+
+def _embedding(part: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return part.embed(x) if isinstance(part, Backbone) else part(x)  # type: ignore[no-any-return]
+
+
+def _zeros(side: int) -> torch.Tensor:
+    return torch.zeros(1, 3, side, side)
+
+
+def _layer_of(backbone: Backbone, stage: int) -> str | None:
+    total = len(backbone.channels)
+    if not 0 <= stage < total:
+        raise InputError(
+            f"there are {total} stages", got=f"stage {stage}", expected=f"0 to {total - 1}, fine to coarse", fix="choose one of these"
+        )
+    return stage_layers(backbone)[stage]
+
+
+def _place_of(backbone: Backbone, layer: str) -> tuple[int, int]:
+    """Channels and stride of a layer's output, laid out as a map."""
+    summary = summarise(remove_head(backbone), size_px=probe_px(backbone))
+    shape, (field, _) = summary.outputs.get(layer, ((), (None, None)))
+    output = backbone.lay_out(torch.empty(shape, device="meta"))
+    if field is None or output.ndim != 4 or (not field.stride and output.shape[2:] == (1, 1)):
+        raise InputError(
+            f"the output of {layer!r} has no places to pool",
+            got=" x ".join(map(str, shape[1:])) or "a part that the network does not call as a whole",
+            expected="a layer before the pooling, channels x height x width",
+            fix="choose an earlier layer: `fovea models NAME` shows their shapes",
+        )
+    return int(output.shape[1]), field.stride or round(probe_px(backbone) / output.shape[3])
+
+
+def _prune(body: Backbone, layer: str) -> None:
+    """Takes away what the flow does not come to before a layer, unless something there is used without being called."""
+    called: set[str] = set()
+    names = [name for name, _ in body.named_modules()]
+    handles = [part.register_forward_pre_hook(_mark(name, called)) for name, part in body.named_modules()]
+    handles.append(body.get_submodule(layer).register_forward_hook(_stop))
+    x = torch.linspace(-1, 1, 3 * probe_px(body) ** 2).view(1, 3, probe_px(body), probe_px(body))
+    modes = [(part, part.training) for part in body.modules()]
+    body.eval()
+    before = _reached(body, x)
+    for handle in handles[:-1]:
+        handle.remove()
+    used = {name for name in names if any(f"{inner}.".startswith(f"{name}.") or name == "" for inner in called)}
+    gone = [name for name in names if name and name not in used and name.rpartition(".")[0] in used | {""}]
+    kept = {name: body.get_submodule(name) for name in gone}
+    for name in gone:
+        body.set_submodule(name, nn.Identity())
+    try:
+        same = torch.equal(_reached(body, x), before)
+    except Exception:  # whatever a network of another's does with a layer that is not there
+        same = False
+    if not same:
+        for name, part in kept.items():
+            body.set_submodule(name, part)
+    handles[-1].remove()
+    for part, training in modes:
+        part.training = training
+
+
+def _reached(body: Backbone, x: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        try:
+            body.forward_maps(x)
+        except _Reached as found:
+            return found.output
+    raise RuntimeError("the layer was not reached")
+
+
+def _mark(name: str, called: set[str]) -> Any:
+    def mark(part: nn.Module, inputs: Any) -> None:
+        called.add(name)
+
+    return mark
