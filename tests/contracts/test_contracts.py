@@ -27,7 +27,7 @@ COMMANDS = {
     "predict": ["bundle", "paths", "out", "top", "overwrite"],
     "evaluate": ["bundle", "data", "split"],
     "bundle": ["backbone", "weights", "out", "image_size", "overwrite"],
-    "models": ["name"],
+    "models": ["name", "image_size"],
     "cache": ["clear"],
     "demo": ["out", "epochs", "seed", "overwrite"],
     "bench-main": ["pairs", "peer_python"],

@@ -16,6 +16,7 @@ from fovea.transforms.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from fovea.models.network import PixelBackbone
+    from fovea.models.passport import Passport
 
 # Raise it when the same weights would export to another graph: kept conversions and vectors are then made anew.
 _EXPORT_VERSION = 1
@@ -31,6 +32,7 @@ class Embedder:
         weights_hash: Of its state, as `models.weights.weights_hash` gives.
         preprocessing: From a decoded picture to its square.
         engine_name: Which engine runs it.
+        passport: Of its weights, whose golden values are checked before they are converted.
     """
 
     body: PixelBackbone
@@ -38,6 +40,7 @@ class Embedder:
     weights_hash: str
     preprocessing: Preprocessing
     engine_name: str = "onnxruntime"
+    passport: Passport | None = None
 
     @cached_property
     def space(self) -> Space:
@@ -51,6 +54,10 @@ class Embedder:
         """The embedding model as an ONNX file: made once for each weights and size, then kept in the cache folder."""
         if self._kept.exists():
             return self._kept.read_bytes()
+        if self.passport:
+            from fovea.models.golden import check_golden
+
+            check_golden(self.body, self.passport)
         model = module_to_onnx(self.body, size_px=self.preprocessing.size_px)
         write_atomic(self._kept, model)
         return model

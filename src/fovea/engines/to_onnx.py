@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 OPSET = 18
 
 
-def module_to_onnx(module: torch.nn.Module, *, size_px: int, output: str = "embedding") -> bytes:
-    """Exports a module from `pixels`, uint8 (B, H, W, 3) RGB, to one float32 output.
+def module_to_onnx(module: torch.nn.Module, *, size_px: int, outputs: tuple[str, ...] = ("embedding",)) -> bytes:
+    """Exports a module from `pixels`, uint8 (B, H, W, 3) RGB, to float32 outputs.
 
     Args:
         module: Left as it was found: mode and weights.
         size_px: Height and width, fixed in the file; the batch stays open.
-        output: Its name in the file.
+        outputs: Their names in the file.
     """
     import torch
 
@@ -48,8 +48,8 @@ def module_to_onnx(module: torch.nn.Module, *, size_px: int, output: str = "embe
                 buffer,  # type: ignore[arg-type]
                 dynamo=False,
                 input_names=["pixels"],
-                output_names=[output],
-                dynamic_axes={"pixels": {0: "B"}, output: {0: "B"}},
+                output_names=list(outputs),
+                dynamic_axes={name: {0: "B"} for name in ("pixels", *outputs)},
                 opset_version=OPSET,
             )
     finally:
@@ -63,7 +63,7 @@ def append_head(model: bytes, layers: list[tuple[Floats, Floats]], *, temperatur
 
     Args:
         model: An ONNX file with the output `embedding`, (B, D).
-        layers: (weight (out, in), bias (out,)) from the embedding to the logits.
+        layers: (weight (out, in), bias (out,)) from the embedding to the logits; none where the file gives `logits` itself.
         temperature: The logits are divided by it; folded into the last layer.
         embedding: Name of the output that the head reads.
 
@@ -86,8 +86,17 @@ def append_head(model: bytes, layers: list[tuple[Floats, Floats]], *, temperatur
         if not last:
             graph.node.append(helper.make_node("Relu", [flowing], [f"head.{index}.relu"]))
             flowing = f"head.{index}.relu"
+    if layers:
+        num_classes = len(layers[-1][1])
+    else:
+        [logits] = [output for output in graph.output if output.name == "logits"]
+        num_classes = logits.type.tensor_type.shape.dim[1].dim_value
+        graph.output.remove(logits)
+        graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
+        graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["calibrated"]))
+        flowing = "calibrated"
     graph.node.append(helper.make_node("Softmax", [flowing], ["probabilities"], axis=1))
-    graph.output.insert(0, helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", len(layers[-1][1])]))
+    graph.output.insert(0, helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", num_classes]))
     onnx.checker.check_model(loaded)
     return bytes(loaded.SerializeToString())
 

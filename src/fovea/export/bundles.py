@@ -15,7 +15,7 @@ from fovea.engines.to_onnx import OPSET, append_head
 from fovea.errors import ParityError
 from fovea.export.card import card
 from fovea.files import json_text, printable
-from fovea.models.network import Network
+from fovea.models.network import Network, Published
 from fovea.tasks import Task
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Floats, Pixels
@@ -34,7 +34,7 @@ class Trained:
 
     Args:
         network: In torch: the reference.
-        onnx: Its body, exported: pixels -> embedding.
+        onnx: Its body, exported: pixels -> embedding; of a `Published` one pixels -> embedding and logits.
         backbone_name: Its name in the registry.
         temperature: Divides the logits.
         preprocessing: From a decoded picture to the network's square.
@@ -42,7 +42,7 @@ class Trained:
         licences: Of the weights it started from.
     """
 
-    network: Network
+    network: Network | Published
     onnx: bytes
     backbone_name: str
     temperature: float
@@ -56,9 +56,9 @@ class Trained:
         self.network.eval()
         try:
             with torch.inference_mode():
-                embedding = torch.cat([self.network.body(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)])
-                logits = self.network.head(embedding) / self.temperature
-                return {"probabilities": logits.softmax(dim=1).numpy(), "embedding": embedding.numpy()}
+                turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
+                embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
+                return {"probabilities": (logits / self.temperature).softmax(dim=1).numpy(), "embedding": embedding.numpy()}
         finally:
             for part, training in modes:
                 part.training = training
@@ -85,7 +85,8 @@ def write_bundle(
     Raises:
         ParityError: The engine answers differently; nothing was written.
     """
-    model = append_head(trained.onnx, trained.network.head.arrays(), temperature=trained.temperature)
+    layers = trained.network.head.arrays() if isinstance(trained.network, Network) else []
+    model = append_head(trained.onnx, layers, temperature=trained.temperature)
     golden = _agreed(trained, model, pictures[:NUM_COMPARED])
     info = BundleInfo(
         task=trained.task.name,

@@ -76,7 +76,7 @@ class Backbone(nn.Module, ABC):
     embedding_parts: tuple[str, ...] = ()  # layers that only the embedding needs, and no map: a VGG's dense layers
     pooling: Pooling | None = None  # None: the network's own, that its classifier learned with
     margins_px: tuple[int, ...] = ()  # one for each map where convolutions are unpadded; empty where all are padded
-    # Smallest and largest side (None: no limit) that it accepts, where options change what the registry states.
+    # Smallest and largest side (None: no limit) that it accepts; what the registry states, unless options change it
     sizes_px: tuple[int, int | None] | None = None
 
     @abstractmethod
@@ -93,7 +93,24 @@ class Backbone(nn.Module, ABC):
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, D): the network's own embedding, or as `pooling` says ("none": (B, C, h, w))."""
+        self.check_size(x)
         return self.own_embedding(x) if self.pooling is None else pool_map(self.forward_maps(x)[-1], self.pooling)
+
+    def check_size(self, x: torch.Tensor) -> None:
+        """Says in pixels of the picture what torch would say of an inner layer's.
+
+        Raises:
+            InputError: The pictures are smaller or larger than the network can take.
+        """
+        smallest, largest = self.sizes_px or (1, None)
+        sides = int(x.shape[2]), int(x.shape[3])
+        if min(sides) < smallest or (largest and max(sides) > largest):
+            raise InputError(
+                f"the pictures are of a size that this {type(self).__name__} cannot take",
+                got=f"{sides[0]} x {sides[1]} px",
+                expected=f"height and width of {'' if largest == smallest else 'at least '}{smallest} px",
+                fix=f"choose --image-size {smallest}{'' if largest else ' or more'}, or another backbone: `fovea models`",
+            )
 
     def lay_out(self, output: torch.Tensor) -> torch.Tensor:
         """The output of one of its layers as a map (B, C, h, w), where it has places but is laid out otherwise (tokens)."""
@@ -110,9 +127,14 @@ class Backbone(nn.Module, ABC):
             points += [point for point, module in parts or [(name, child)] if any(True for _ in module.parameters())]
         return tuple(point for point in points if not f"{self.classifier_name}.".startswith(f"{point}."))
 
+    def answers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) -> the embedding (B, D) and the logits (B, K); twice the embedding where there is no classifier."""
+        embedding = self.embed(x)
+        return embedding, self.get_submodule(self.classifier_name)(embedding)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> logits (B, K), or the embedding where there is no classifier."""
-        return self.get_submodule(self.classifier_name)(self.embed(x))  # type: ignore[no-any-return]
+        return self.answers(x)[1]
 
 
 BACKBONES: Registry[BackboneInfo] = Registry("backbone", "fovea.models.backbones")
@@ -141,6 +163,7 @@ def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None 
             fix="leave num_classes at 0, and graft a head onto it (fovea.models.surgery.graft)",
         )
     backbone: Backbone = build(num_classes=num_classes, **options)
+    backbone.sizes_px = backbone.sizes_px or (BACKBONES[name].info.smallest_input_px, None)
     return backbone if pooling is None else _pooled(backbone, pooling)
 
 
@@ -153,7 +176,8 @@ def pool_map(coarsest: torch.Tensor, pooling: Pooling) -> torch.Tensor:
 
 def probe_px(backbone: Backbone) -> int:
     """A small side that it accepts, for looking at what depends on what."""
-    return backbone.sizes_px[0] if backbone.sizes_px else max(64, 2 * max(backbone.strides))
+    smallest, largest = backbone.sizes_px or (1, None)
+    return largest or max(smallest, 64, 2 * max(backbone.strides))
 
 
 def _pooled(backbone: Backbone, pooling: Pooling) -> Backbone:

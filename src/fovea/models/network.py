@@ -33,16 +33,43 @@ class PixelBackbone(nn.Module):
         return (x - self.shift) * self.scale  # type: ignore[operator]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.backbone.embed(self._scaled(pixels))
+
+    def answers(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embedding (B, D), and the logits (B, K) of the backbone's own classifier."""
+        return self.backbone.answers(self._scaled(pixels))
+
+    def _scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         x = self.normalise(pixels)
-        return self.backbone.embed(x - x.mean(dim=(1, 2, 3), keepdim=True) if self.centred else x)
+        return x - x.mean(dim=(1, 2, 3), keepdim=True) if self.centred else x
 
 
 class Network(nn.Module):
-    """Pictures to logits: uint8 (B, H, W, 3) RGB -> (B, K)."""
+    """A body and a head, pictures to logits: uint8 (B, H, W, 3) RGB -> (B, K)."""
 
     def __init__(self, body: PixelBackbone, head: Head) -> None:
         super().__init__()
         self.body, self.head = body, head
 
+    def answers(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embedding (B, D) and the logits (B, K)."""
+        embedding = self.body(pixels)
+        return embedding, self.head(embedding)
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.head(self.body(pixels))  # type: ignore[no-any-return]
+        return self.answers(pixels)[1]
+
+
+class Published(nn.Module):
+    """A body that answers with its own classifier, as its weights were published: uint8 (B, H, W, 3) RGB -> embedding and logits."""
+
+    def __init__(self, body: PixelBackbone) -> None:
+        super().__init__()
+        self.body = body
+
+    def answers(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The embedding (B, D) and the logits (B, K)."""
+        return self.body.answers(pixels)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.answers(pixels)

@@ -32,6 +32,7 @@ class Passport:
         repo: Hub repository, with `revision` (a commit, pinned) and `filename`; None where they are on no hub. Without
             a revision nothing is downloaded until the user names one.
         num_bytes: Size of the file on the hub, where known: what a download announces.
+        golden: What the network answered on a drawn picture when its score was measured (`models.golden`).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Passport:
     revision: str | None = None
     filename: str = "model.safetensors"
     num_bytes: int | None = None
+    golden: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All fields, as they are written into a file's metadata and shown by `fovea models`."""

@@ -156,24 +156,34 @@ def summarise(module: nn.Module, *, size_px: int = 224, channels: int = 3) -> Su
     Raises:
         InputError: The network cannot take a picture of that size.
     """
-    trial = copy.deepcopy(module).to("meta").eval()
-    follower = _Follower(trial, size_px)
-    x = torch.empty(1, channels, size_px, size_px, device="meta")
-    follower.fields[x] = (Field(0, 0, 1), Field(0, 0, 1))
-    try:
-        with torch.no_grad(), follower:
-            trial(x)
-    except RuntimeError as error:
-        smallest = f"{module.sizes_px[0]} px or more" if isinstance(module, Backbone) and module.sizes_px else "a larger picture"
-        raise InputError(
-            f"the network cannot take a picture of {size_px} x {size_px} px",
-            got=str(error).splitlines()[0],
-            expected=smallest,
-            fix="choose a larger --image-size",
-        ) from error
-    finally:
-        follower.release()
+    with torch.inference_mode(mode=False), torch.no_grad():  # inference mode hides what an operation is made of
+        trial = _without_numbers(module).eval()
+        follower = _Follower(trial, size_px)
+        x = torch.empty(1, channels, size_px, size_px, device="meta")
+        follower.fields[x] = (Field(0, 0, 1), Field(0, 0, 1))
+        try:
+            with follower:
+                trial(x)
+        except RuntimeError as error:
+            smallest = f"{module.sizes_px[0]} px or more" if isinstance(module, Backbone) and module.sizes_px else "a larger picture"
+            raise InputError(
+                f"the network cannot take a picture of {size_px} x {size_px} px",
+                got=str(error).splitlines()[0],
+                expected=smallest,
+                fix="choose a larger --image-size",
+            ) from error
+        finally:
+            follower.release()
     return Summary(tuple(follower.rows), size_px, follower.outputs)
+
+
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """A copy whose tensors have shapes alone: a VGG's half a gigabyte is not copied."""
+    memo: dict[int, object] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        bare = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = nn.Parameter(bare, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else bare
+    return copy.deepcopy(module, memo)
 
 
 def _aligned(cell: str, width: int, index: int) -> str:

@@ -4,6 +4,7 @@ Every function leaves its arguments as they were, and gives a module of its own.
 """
 
 import copy
+from collections import Counter
 from typing import Any, TypeVar
 
 import torch
@@ -79,8 +80,9 @@ def stage_layers(backbone: Backbone) -> tuple[str | None, ...]:
             part.register_forward_hook(_noted(name, given))
     with torch.inference_mode():
         maps = trial.forward_maps(_zeros(probe_px(backbone)))
+    calls = Counter(name for name, _ in given)  # one that is called again would be cut at its first call
     # the last that gave it: a relu in place answers for the convolution before it
-    return tuple(next((name for name, output in reversed(given) if output is feature), None) for feature in maps.maps)
+    return tuple(next((name for name, output in reversed(given) if output is feature and calls[name] == 1), None) for feature in maps.maps)
 
 
 def truncate(backbone: Backbone, at: str | int, *, pooling: Pooling = "avg") -> Truncated:
@@ -88,7 +90,7 @@ def truncate(backbone: Backbone, at: str | int, *, pooling: Pooling = "avg") -> 
 
     Args:
         backbone: With its weights; they are copied.
-        at: A layer's name (`fovea models NAME` lists them), or the index of a stage: 0 is the finest feature map.
+        at: A layer's name (`fovea models NAME` lists them; of one that is called again and again the first call), or the index of a stage: 0 is the finest feature map.
         pooling: What becomes of the places in the embedding: their mean ("avg") or largest ("max"), or "none": (B, C, h, w),
             to flatten or to go on with.
 
@@ -184,7 +186,7 @@ def _noted(name: str, given: list[tuple[str, torch.Tensor]]) -> Any:
 
 
 def _embedding(part: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    return part.embed(x) if isinstance(part, Backbone) else part(x)  # type: ignore[no-any-return]
+    return part.embed(x) if isinstance(part, Backbone) else part(x)
 
 
 def _zeros(side: int) -> torch.Tensor:
@@ -202,7 +204,7 @@ def _layer_of(backbone: Backbone, stage: int) -> str | None:
 
 def _place_of(backbone: Backbone, layer: str) -> tuple[int, int]:
     """Channels and stride of a layer's output, laid out as a map."""
-    summary = summarise(remove_head(backbone), size_px=probe_px(backbone))
+    summary = summarise(backbone, size_px=probe_px(backbone))
     shape, (field, _) = summary.outputs.get(layer, ((), (None, None)))
     output = backbone.lay_out(torch.empty(shape, device="meta"))
     if field is None or output.ndim != 4 or (not field.stride and output.shape[2:] == (1, 1)):

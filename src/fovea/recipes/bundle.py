@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from fovea.bundle import Bundle, load_bundle
 from fovea.data import decode, open_source
@@ -14,8 +13,8 @@ from fovea.export.bundles import NUM_COMPARED, Trained, write_bundle
 from fovea.files import ready_folder
 from fovea.models.backbone import BACKBONES, create_backbone, normalisation
 from fovea.models.classes import class_names_of
-from fovea.models.heads.linear import LinearHead
-from fovea.models.network import Network, PixelBackbone
+from fovea.models.golden import check_golden
+from fovea.models.network import PixelBackbone, Published
 from fovea.models.weights import load_weights, resolve_weights
 from fovea.progress import say
 from fovea.tasks import create_task
@@ -46,22 +45,22 @@ def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | 
     names = class_names_of(passport)
     module = create_backbone(backbone, num_classes=len(names), **passport.options)
     report = load_weights(module, resolved)
-    classifier = module.get_submodule(module.classifier_name)
     for note in report.notes:
         say(note)
-    if report.new or not isinstance(classifier, nn.Linear):
+    if report.new:
         raise WeightsError(
             f"{str(resolved.path)!r} holds no classifier, so a bundle of it could name no classes",
             got=f"{len(report.loaded)} tensors; new: {', '.join(report.new[:5])}",
-            expected="weights with their final dense layer",
+            expected="weights with their classifier",
             fix="train a head on pictures of your own: fovea train DATA --weights FILE --out RUN",
         )
     size_px = image_size or passport.image_size_px
     body = PixelBackbone(module, *normalisation(BACKBONES[backbone].info, passport), centred=passport.centred)
-    head = LinearHead.from_arrays(classifier.weight.detach().numpy(), classifier.bias.detach().numpy())
+    check_golden(body, passport)
+    network = Published(body).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = Trained(
-        Network(body, head).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        module_to_onnx(body, size_px=size_px),
+        network,
+        module_to_onnx(network, size_px=size_px, outputs=("embedding", "logits")),
         backbone,
         1.0,
         central_crop(size_px, fraction=passport.crop_fraction),

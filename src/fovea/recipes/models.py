@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from fovea.models.backbone import BACKBONES, BackboneInfo
+import torch
+
+from fovea.models.backbone import BACKBONES, BackboneInfo, create_backbone
+from fovea.models.summary import Summary, summarise
 from fovea.models.weights import candidates
 from fovea.registry import Entry
 
+_NUM_CLASSES = 1000  # as the parameters are counted
 _WHERE = (
     "folder: where FOVEA_WEIGHTS points; hub: fetched from the Hugging Face hub before; -: not here;\n"
     "`fovea train` then asks the hub for it, where a revision of its weights is fixed (`fovea models NAME` says so).\n"
@@ -19,9 +23,13 @@ class Models:
     """The backbones, as rows."""
 
     rows: list[dict[str, Any]]
+    table: Summary | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"models": self.rows}
+        """A row for each backbone; of a single one also its layers."""
+        return {
+            "models": [row | (self.table.to_json() | {"image_size_px": row["image_size_px"]} if self.table else {}) for row in self.rows]
+        }
 
     def to_text(self) -> str:
         lines = [f"{'name':<22}{'parameters':>14}{'size':>8}  weights at hand"]
@@ -30,22 +38,32 @@ class Models:
         if len(self.rows) == 1:
             row = self.rows[0]
             lines += ["", row["summary"], f"source: {row['source']}", f"channels {row['channels']} at strides {row['strides']}"]
+            lines += ["", self.table.to_text(), ""] if self.table else []
             lines += [f"weights {w['name']}: {w['trained_on']}; {w['score']}; {w['licence']}{_fetched(w)}" for w in row["weights"]]
         return "\n".join([*lines, "", _WHERE])
 
 
-def models(name: str | None = None) -> Models:
-    """List the backbones, or show one.
+def models(name: str | None = None, *, image_size: int | None = None) -> Models:
+    """List the backbones, or show one with its layers.
 
     Args:
         name: A backbone; by default all are listed.
+        image_size: Side of the picture that its layers are shown for; by default its own.
 
     Returns:
-        A row for each: name, parameters, size, known weights, licence.
+        A row for each: name, parameters, size, known weights, licence. For one also its table of layers, with 1,000 classes:
+        output shape, parameters, multiply-adds, and how many pixels of the picture each cell sees.
     """
     at_hand = candidates()
     entries = [BACKBONES[name]] if name else list(BACKBONES)
-    return Models([_row(entry, at_hand.get(entry.name)) for entry in entries])
+    rows = [_row(entry, at_hand.get(entry.name)) for entry in entries]
+    return Models(rows, _table(entries[0], image_size) if name else None)
+
+
+def _table(entry: Entry[BackboneInfo], image_size: int | None) -> Summary:
+    with torch.device("meta"):  # no numbers are needed
+        module = create_backbone(entry.name, num_classes=_NUM_CLASSES)
+    return summarise(module, size_px=image_size or entry.info.image_size_px)
 
 
 def _fetched(weights: dict[str, Any]) -> str:

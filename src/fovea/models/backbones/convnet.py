@@ -47,12 +47,11 @@ class ConvNet(Backbone):
         self.strides = tuple(2**i for i in range(len(widths)))
         # A convolution takes 2 pixels of its own stride off a side, a pooling nothing: 2, 2 + 4, 2 + 4 + 8, ...
         self.margins_px = tuple(2 * (2 * s - 1) for s in self.strides)
-        self.smallest_px = self.margins_px[-1] + self.strides[-1]
-        self.sizes_px = (self.smallest_px, None)
+        self.sizes_px = (self.margins_px[-1] + self.strides[-1], None)
         _initialise(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
-        _check_side(x, self.smallest_px)
+        self.check_size(x)
         x = x.mean(1, keepdim=True) if self.grey else x
         maps: list[torch.Tensor] = []
         for conv in self.convs:
@@ -87,7 +86,7 @@ class TransferNet(Backbone):
         _initialise(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
-        _check_side(x, _TRANSFER_SIDE_PX, _TRANSFER_SIDE_PX)
+        self.check_size(x)
         first = F.relu(self.convs[0](x.mean(1, keepdim=True)))  # (B, 32, 26, 26)
         second = F.max_pool2d(F.relu(self.convs[1](first)), 2)  # (B, 32, 12, 12)
         return FeatureMaps((first, second), self.strides)
@@ -95,19 +94,6 @@ class TransferNet(Backbone):
     def pool(self, coarsest: torch.Tensor) -> torch.Tensor:
         """(B, 32, 12, 12) -> (B, 128): every place through one dense layer."""
         return self.dropout(F.relu(self.dense(self.map_dropout(coarsest).flatten(1))))  # type: ignore[no-any-return]
-
-
-def _check_side(x: torch.Tensor, smallest: int, largest: int | None = None) -> None:
-    """Says in pixels of the picture what torch would say of an inner layer's."""
-    height, width = int(x.shape[2]), int(x.shape[3])
-    if min(height, width) < smallest or (largest and max(height, width) > largest):
-        side = f"{smallest} px" if largest == smallest else f"at least {smallest} px"
-        raise InputError(
-            "the pictures are of a size that this convnet cannot take",
-            got=f"{height} x {width} px",
-            expected=f"height and width of {side}",
-            fix=f"choose --image-size {smallest}, or another variant",
-        )
 
 
 def _initialise(module: nn.Module) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fovea.errors import InputError
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.types import FeatureMaps
 
@@ -38,13 +37,7 @@ class LeNet5(Backbone):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
-        if tuple(x.shape[2:]) != (_SIDE_PX, _SIDE_PX):
-            raise InputError(
-                "the pictures are of a size that lenet5 cannot take",
-                got=f"{x.shape[2]} x {x.shape[3]} px",
-                expected=f"{_SIDE_PX} x {_SIDE_PX} px",
-                fix=f"choose --image-size {_SIDE_PX}, or another backbone",
-            )
+        self.check_size(x)
         first = F.max_pool2d(F.relu(self.conv1(x.mean(1, keepdim=True))), 2)  # (B, 6, 14, 14)
         return FeatureMaps((first, F.max_pool2d(F.relu(self.conv2(first)), 2)), self.strides)  # (B, 16, 5, 5)
 

@@ -3,7 +3,7 @@
 Fire modules squeeze the channels by 1x1 and expand them by 1x1 and 3x3 side by side. Key names are torchvision's.
 
 The classifier is a 1x1 convolution with relu, averaged over places afterwards. The relu stands between, so that the logits are
-no linear function of the mean of the last fire module: `forward` follows the paper, and `embed` gives that mean.
+no linear function of the mean of the last fire module: the logits follow the paper, and `embed` gives that mean.
 """
 
 import torch
@@ -58,11 +58,13 @@ class SqueezeNet(Backbone):
             maps.append(x)  # (B, 256 or 512, (H - 5) / 4 ... (H - 5) / 16, ...)
         return FeatureMaps(tuple(maps), self.strides)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) -> logits (B, K): the classifier at every place, relu, the mean over places."""
+    def answers(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) -> embedding (B, 512), and logits (B, K): the classifier at every place, relu, the mean over places."""
         if not isinstance(self.classifier[1], nn.Conv2d):  # another head, or none, reads the embedding
-            return self.classifier(self.embed(x))  # type: ignore[no-any-return]
-        return F.relu(self.classifier(self.forward_maps(x)[-1])).mean(dim=(2, 3))
+            return super().answers(x)
+        self.check_size(x)
+        last = self.forward_maps(x)[-1]
+        return self.pool(last), F.relu(self.classifier(last)).mean(dim=(2, 3))
 
 
 # Preprocessing as the authors' Caffe model: blue first, levels minus (104, 117, 123).
@@ -77,6 +79,24 @@ _COMPRESSED = Passport(
     options={"bgr": True},
     mean=(123 / 255, 117 / 255, 104 / 255),
     std=(1 / 255, 1 / 255, 1 / 255),
+    golden=(
+        39.1054,
+        -5.10044,
+        -29.6558,
+        7.77086,
+        4.90578,
+        -3.21277,
+        -23.42214,
+        -3.75333,
+        -8.53984,
+        -2.67404,
+        1.80021,
+        1.36246,
+        2.25478,
+        -1.18553,
+        0.91087,
+        0.23471,
+    ),
 )
 
 

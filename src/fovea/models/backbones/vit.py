@@ -77,14 +77,7 @@ class VisionTransformer(Backbone):
 
     def tokens(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) -> (B, 1 + (S / 16)^2, D): the class token, then one for each square."""
-        side = self.sizes_px[0] if self.sizes_px else 0
-        if tuple(x.shape[2:]) != (side, side):
-            raise InputError(
-                "the pictures are of a size that this Vision Transformer cannot take",
-                got=f"{x.shape[2]} x {x.shape[3]} px",
-                expected=f"{side} x {side} px",
-                fix=f"choose --image-size {side}",
-            )
+        self.check_size(x)
         x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)  # type: ignore[operator]
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1) + self.pos_embed
         return self.norm(self.blocks(x))  # type: ignore[no-any-return]

@@ -27,7 +27,9 @@ _MLP_EPOCHS = 50  # at most; early stopping ends it sooner. The texts take 10 wi
 class Probe(Strategy):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.embedder = Embedder(plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine)
+        self.embedder = Embedder(
+            plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine, plan.passport
+        )
 
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
         started = time.perf_counter()
