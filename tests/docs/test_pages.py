@@ -25,7 +25,7 @@ import fovea
 from fovea import commands
 from fovea.options import Call, understand
 
-PAGES = ("README.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/networks.md")
 FENCE = re.compile(r"(?:^<!-- *(?P<mark>[^>]*?) *-->\n)?^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL)
 TIMEOUT_S = 300
 
