@@ -79,7 +79,8 @@ def train(photos: str, pairs: int) -> dict[str, Any]:
     from fovea.models.backbone import create_backbone
     from fovea.models.heads import create_head
     from fovea.models.network import Network, PixelBackbone
-    from fovea.training.loop import Schedule, fit
+    from fovea.training.loop import fit
+    from fovea.training.method import Method
     from fovea.transforms import create_augmentation
     from fovea.transforms.preprocessing import square
     from fovea.types import Ints
@@ -115,9 +116,9 @@ def train(photos: str, pairs: int) -> dict[str, Any]:
         nothing.rows = np.zeros(0, np.int64)
 
         def turn(batches: Batches, seed: int) -> float:
-            schedule = Schedule(epochs=1, batch_size=_BATCH_SIZE, lr=1e-4, patience=1, seed=seed)
+            method = Method(epochs=1, lr=1e-4, seed=seed)
             started = time.perf_counter()
-            fit(network, batches, nothing, schedule=schedule)
+            fit(network, batches, nothing, method=method)
             return time.perf_counter() - started
 
         turn(ways["memory"], 0)  # the first one makes torch choose its kernels

@@ -20,7 +20,9 @@ from fovea.training import run as run_module
 COMMANDS = {
     "train": [
         *("data", "out", "task", "strategy", "backbone", "weights", "head", "image_size", "augment", "epochs", "batch_size", "lr"),
-        *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite"),
+        *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
+        *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay", "balance", "unfreeze", "layer_decay", "batch_norm"),
+        *("precision", "compile"),
     ],
     "audit": ["data", "out", "apply", "subset", "labels", "backbone", "weights", "split_by", "seed"],
     "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],

@@ -11,12 +11,14 @@ from fovea.data import decode
 from fovea.errors import InputError, TrainingFailed, UnknownName
 from fovea.loading.batches import ArrayBatches
 from fovea.training import loop
+from fovea.training import state as state_module
 from fovea.training.augment import augmentation_of, choose_augment
 from fovea.training.checkpoint import LAST
-from fovea.training.loop import Schedule, fit
+from fovea.training.loop import fit
+from fovea.training.method import Method, Stopping
 from fovea.transforms.preprocessing import square
 
-SCHEDULE = Schedule(epochs=4, batch_size=8, lr=0.01, patience=9, seed=5)
+METHOD = Method(epochs=4, lr=0.01, seed=5, stop=Stopping(patience=9))
 
 
 def made() -> tuple[nn.Module, ArrayBatches, ArrayBatches]:
@@ -52,16 +54,16 @@ def test_killed_at_any_batch_and_taken_up_it_is_the_same(tmp_path, monkeypatch, 
     """Dropout draws from chance, too, so that its state must come back as well."""
     monkeypatch.setattr(loop, "_SAVE_S", 0.0)  # after each batch
     model, train, validation = made()
-    whole = fit(model, train, validation, schedule=SCHEDULE)
+    whole = fit(model, train, validation, method=METHOD)
     parted, train, validation = made()
     stopped_after(train, num_batches, monkeypatch)
     with pytest.raises(Stop):
-        fit(parted, train, validation, schedule=SCHEDULE, checkpoint=tmp_path)
+        fit(parted, train, validation, method=METHOD, checkpoint=tmp_path)
     parted, train, validation = made()
     asked = []
     epoch = train.epoch
     monkeypatch.setattr(train, "epoch", lambda *arguments: asked.append(arguments) or epoch(*arguments))
-    rest = fit(parted, train, validation, schedule=SCHEDULE, checkpoint=tmp_path)
+    rest = fit(parted, train, validation, method=METHOD, checkpoint=tmp_path)
     assert asked[0] == divmod(num_batches, 6), "it goes on at the batch where it stopped"
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, parted.state_dict()[name]), name
@@ -70,25 +72,27 @@ def test_killed_at_any_batch_and_taken_up_it_is_the_same(tmp_path, monkeypatch, 
 
 def test_short_epochs_write_one_checkpoint_each(tmp_path, monkeypatch):
     written = []
-    save = loop.save_checkpoint
-    monkeypatch.setattr(loop, "save_checkpoint", lambda path, **content: written.append(path.name) or save(path, **content))
-    fit(*made(), schedule=SCHEDULE, checkpoint=tmp_path)
+    save = state_module.save_checkpoint
+    monkeypatch.setattr(state_module, "save_checkpoint", lambda path, **content: written.append(path.name) or save(path, **content))
+    fit(*made(), method=METHOD, checkpoint=tmp_path)
     assert written == [LAST] * 4
 
 
 def test_chance_is_left_as_it_was_found(tmp_path):
     before = torch.get_rng_state()
     model, train, validation = made()
-    fit(model, train, validation, schedule=SCHEDULE)
+    fit(model, train, validation, method=METHOD)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_another_key_begins_anew(tmp_path):
-    fit(*made(), schedule=SCHEDULE, checkpoint=tmp_path, key="a")
+    fit(*made(), method=METHOD, checkpoint=tmp_path, key="a")
     model, train, validation = made()
     begun = [p.detach().clone() for p in model.parameters()]
     seen = []
-    fit(model, train, validation, schedule=SCHEDULE, checkpoint=tmp_path, key="b", on_epoch=lambda history: seen.append(len(history)))
+    fit(
+        model, train, validation, method=METHOD, checkpoint=tmp_path, key="b", watchers=[lambda network, history: seen.append(len(history))]
+    )
     assert seen == [2, 4, 6, 8]
     assert not all(torch.equal(a, b) for a, b in zip(begun, model.parameters(), strict=True))
 
@@ -153,7 +157,7 @@ def test_shares_of_classes_can_be_learned(tmp_path):
                 yield inputs, (0.9 * np.eye(3) + 0.1 / 3)[targets].astype(np.float32)
 
     shares = Shares(train.inputs, train.targets, train.rows, batch_size=8, shuffle=True, seed=5)
-    history = fit(model, shares, validation, schedule=SCHEDULE)
+    history = fit(model, shares, validation, method=METHOD)
     assert history[-2].loss < history[0].loss
     assert 0 <= history[-2].accuracy <= 1
 
@@ -246,7 +250,7 @@ def test_an_augmented_run_resumes_to_the_same_network(photos: Path, tmp_path, mo
     options = {"strategy": "scratch", "image_size": 28, "epochs": 3, "augment": augment}
     whole = fovea.train(str(photos), out=str(tmp_path / "whole"), **options)
     monkeypatch.setattr(loop, "_SAVE_S", 0.0)
-    save, count = loop.save_checkpoint, []
+    save, count = state_module.save_checkpoint, []
 
     def killed(path: Path, **content: object) -> None:
         save(path, **content)  # type: ignore[arg-type]
@@ -255,7 +259,7 @@ def test_an_augmented_run_resumes_to_the_same_network(photos: Path, tmp_path, mo
             raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", killed)
+        patch.setattr(state_module, "save_checkpoint", killed)
         with pytest.raises(RuntimeError, match="killed"):
             fovea.train(str(photos), out=str(tmp_path / "parts"), **options)
     parts = fovea.train(str(photos), out=str(tmp_path / "parts"), **options)

@@ -21,11 +21,12 @@ class Batches(ABC):
             learn from one picture.
         shuffle: Whether each epoch has an order of its own.
         seed: Of that order.
+        balanced: Each example is drawn by chance, all classes equally often, so that rare ones come again within an epoch.
     """
 
-    def __init__(self, rows: Ints, targets: Ints, *, batch_size: int, shuffle: bool, seed: int) -> None:
+    def __init__(self, rows: Ints, targets: Ints, *, batch_size: int, shuffle: bool, seed: int, balanced: bool = False) -> None:
         self.rows, self.targets = np.asarray(rows, np.int64), targets
-        self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        self.batch_size, self.shuffle, self.seed, self.balanced = batch_size, shuffle, seed, balanced
 
     @property
     def num_examples(self) -> int:
@@ -39,10 +40,22 @@ class Batches(ABC):
 
     def places(self, epoch: int, start_batch: int = 0) -> Iterator[Ints]:
         """For each batch from `start_batch` on, the places in `rows` of its examples."""
-        count = self.num_examples
-        order = np.random.default_rng([self.seed, epoch]).permutation(count) if self.shuffle else np.arange(count)
+        count, rng = self.num_examples, np.random.default_rng([self.seed, epoch])
+        if self.balanced:
+            _, classes, sizes = np.unique(self.targets[self.rows], return_inverse=True, return_counts=True)
+            order = rng.choice(count, size=count, p=1 / sizes[classes] / len(sizes))
+        else:
+            order = rng.permutation(count) if self.shuffle else np.arange(count)
         for batch in range(start_batch, len(self)):
             yield order[batch * self.batch_size : count if batch == len(self) - 1 else (batch + 1) * self.batch_size]
+
+    def names(self, epoch: int, batch: int) -> list[str]:
+        """What the examples of one batch are called, in messages."""
+        return [self.name_of(int(self.rows[place])) for place in next(self.places(epoch, batch))]
+
+    def name_of(self, row: int) -> str:
+        """What one example is called."""
+        return f"example {row}"
 
     @abstractmethod
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
@@ -61,9 +74,18 @@ class ArrayBatches(Batches):
     """
 
     def __init__(
-        self, inputs: Arrays, targets: Ints, rows: Ints | None = None, *, batch_size: int = 32, shuffle: bool = False, seed: int = 0
+        self,
+        inputs: Arrays,
+        targets: Ints,
+        rows: Ints | None = None,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        balanced: bool = False,
     ) -> None:
-        super().__init__(np.arange(len(inputs)) if rows is None else rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        rows = np.arange(len(inputs)) if rows is None else rows
+        super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed, balanced=balanced)
         self.inputs = inputs
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:

@@ -77,6 +77,7 @@ class Loader(Batches):
         scaling: Gives float32, normalised for the network; without it the network does that itself.
         shuffle: Whether each epoch has an order of its own.
         seed: Of the order and of the augmentation.
+        balanced: All classes are drawn equally often.
         threads: By default one for each core.
         prefetch: Batches that are being made, or wait, while one is in use.
 
@@ -97,10 +98,11 @@ class Loader(Batches):
         scaling: Scaling | None = None,
         shuffle: bool,
         seed: int,
+        balanced: bool = False,
         threads: int | None = None,
         prefetch: int = 3,
     ) -> None:
-        super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed)
+        super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed, balanced=balanced)
         self.pictures, self.size_px, self.threads, self.prefetch = pictures, size_px, threads or num_threads(), prefetch
         self.scaling, self.num_classes = scaling, num_classes
         self.augmentation = None if augmentation is None or augmentation.is_identity else augmentation
@@ -119,6 +121,9 @@ class Loader(Batches):
                 expected=f"{size_px} px",
                 fix="pass the pictures of the model's own preprocessing",
             )
+
+    def name_of(self, row: int) -> str:
+        return self.pictures.items[row].path
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
         from fovea.transforms.op import chance_of

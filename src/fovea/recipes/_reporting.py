@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ def write_train_report(
             class_counts={split: dict(Counter(seen.items[i].label or "" for i in index)) for split, index in seen.rows.items()},
             examples=_examples(source, seen),
             audit=seen.audit.to_json(),
-            history=[asdict(row) for row in history],
+            history=[row.row() for row in history],
             search=extra["search"],
             validation=metrics.validation.model_dump() if metrics.validation else None,
             test=metrics.test.model_dump() if metrics.test else None,

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from fovea.files import ready_folder, write_json
 from fovea.loading.batches import ArrayBatches
 from fovea.loading.scan import scan
 from fovea.models.backbone import count_parameters, create_backbone
+from fovea.models.freezing import freeze
 from fovea.models.heads import create_head
 from fovea.models.network import Network, PixelBackbone
 from fovea.progress import say
@@ -27,7 +28,8 @@ from fovea.recipes._results import command_line
 from fovea.report import ReportData, Thumb, write_report
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
-from fovea.training.loop import Epoch, Schedule, fit, predict_logits
+from fovea.training.loop import Epoch, fit, predict_logits
+from fovea.training.method import Method, Stopping
 from fovea.transforms.preprocessing import square
 from fovea.types import SPLITS, Ints, Pixels
 from fovea.versions import versions
@@ -77,7 +79,7 @@ class Way:
             "loss": self.metrics["nll"],
             "seconds": round(self.seconds, 2),
             "num_trained": self.num_trained,
-            "history": [asdict(row) for row in self.history],
+            "history": [row.row() for row in self.history],
         }
 
 
@@ -201,15 +203,14 @@ def _fresh(seed: int) -> Network:
 
 def _frozen(network: Network) -> Network:
     """The same network, whose convolutions no longer learn."""
-    for name, parameter in network.body.backbone.named_parameters():
-        parameter.requires_grad_(not name.startswith("convs."))
+    network.body.backbone = freeze(network.body.backbone, names=["convs"])
     return network
 
 
 def _learn(network: Network, digits: Digits, which: Sequence[int], epochs: int, seed: int) -> list[Epoch]:
     # no early stopping: the ways are compared after the same number of epochs
-    schedule = Schedule(epochs, batch_size=_BATCH_SIZE, lr=_LR, patience=epochs, seed=seed)
-    return fit(network, digits.examples(which, "train", seed=seed), digits.examples(which, "validation"), schedule=schedule)
+    method = Method(epochs, lr=_LR, seed=seed, stop=Stopping(patience=epochs))
+    return fit(network, digits.examples(which, "train", seed=seed), digits.examples(which, "validation"), method=method)
 
 
 def _measured(name: str, network: Network, digits: Digits, history: list[Epoch], seconds: float) -> Way:

@@ -1,6 +1,5 @@
 """The main job: from a folder of pictures to a bundle and a report."""
 
-from dataclasses import astuple, fields
 from typing import Literal
 
 from fovea.audit.survey import survey
@@ -15,9 +14,9 @@ from fovea.recipes._results import command_line
 from fovea.selection.choose import choose
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
-from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, Run, Timing, begin, open_run
 from fovea.training.settings import checked
+from fovea.training.state import history_table
 from fovea.training.strategy import create_strategy
 from fovea.versions import versions
 
@@ -35,8 +34,23 @@ def train(
     augment: str = "auto",
     epochs: int | None = None,
     batch_size: int = 32,
-    lr: float = 1e-3,
-    patience: int = 8,
+    lr: float | None = None,
+    patience: int | None = None,
+    optimizer: str | None = None,
+    schedule: str | None = None,
+    warmup_epochs: float | None = None,
+    weight_decay: float | None = None,
+    l1: float | None = None,
+    l2: float | None = None,
+    label_smoothing: float | None = None,
+    clip_norm: float | None = None,
+    ema_decay: float | None = None,
+    balance: Literal["none", "weights", "sampling"] | None = None,
+    unfreeze: float | None = None,
+    layer_decay: float | None = None,
+    batch_norm: Literal["frozen", "affine", "learning"] = "frozen",
+    precision: Literal["float32", "bfloat16"] | None = None,
+    compile: bool = False,  # noqa: A002 - torch's own word
     engine: str = "onnxruntime",
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     split_by: str | None = None,
@@ -51,7 +65,8 @@ def train(
             label and, if you like, split and group; a zip or tar of any of these; or a built-in name (digits, shapes).
         out: The folder to write: report.html, metrics.json, bundle/ and more. An unfinished run there is resumed.
         task: What is to be answered: "classification", or a plug-in's; "auto" takes it from the data.
-        strategy: "probe" learns a head on a frozen backbone; "scratch" learns a network from nothing; "auto" takes probe
+        strategy: "probe" learns a head on the embeddings of a frozen backbone; "frozen" does so from augmented pictures;
+            "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
         backbone: A name from `fovea models`, or "auto".
         weights: "auto", "none", a file (.safetensors, .pth), the folder of an earlier run, or hub:OWNER/NAME@REVISION.
@@ -62,8 +77,22 @@ def train(
             where a network learns from nothing from pictures of more than 32 px.
         epochs: At most so many passes over the pictures, where there are any; early stopping mostly ends sooner.
         batch_size: Pictures a step.
-        lr: Learning rate of Adam.
+        lr: Learning rate; by default the strategy's own.
         patience: Epochs without a lower validation loss before it stops.
+        optimizer: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, nadam or adamw; by default adam.
+        schedule: How the rate moves: constant, step, exponential, plateau, cosine or one_cycle; by default the strategy's own.
+        warmup_epochs: The rate rises in a straight line for so many epochs first.
+        weight_decay: Pulls weights towards zero, as the optimizer means it.
+        l1, l2: Penalties on the size, and on the squares, of the weights.
+        label_smoothing: Share of each target that is spread over all classes.
+        clip_norm: Longer gradients are shortened to this.
+        ema_decay: Keep a moving average of the weights, for example 0.999.
+        balance: Rare classes count more in the loss ("weights"), or are drawn more often ("sampling").
+        unfreeze: finetune: the share of the backbone that learns, from its last layer back, 0 to 1.
+        layer_decay: finetune: each part learns at so much of the rate of the part behind it.
+        batch_norm: finetune: "frozen" keeps it as the weights have it; "affine" lets scale and shift learn, "learning" all of it.
+        precision: bfloat16 is quicker on some processors and graphics cards.
+        compile: Let torch compile the network first.
         engine: What runs the frozen backbone: "onnxruntime", or "openvino" where it is installed.
         device: Where a network learns; "auto" takes a graphics card where torch finds one. A probe needs none.
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
@@ -78,8 +107,11 @@ def train(
     watch = Stopwatch()
     settings = checked(
         data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
-        augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, engine=engine, device=device,
-        split_by=split_by, keep_leaks=keep_leaks, seed=seed,
+        augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, optimizer=optimizer,
+        schedule=schedule, warmup_epochs=warmup_epochs, weight_decay=weight_decay, l1=l1, l2=l2, label_smoothing=label_smoothing,
+        clip_norm=clip_norm, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
+        batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, split_by=split_by,
+        keep_leaks=keep_leaks, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         check_outside(out, source.location)
@@ -104,7 +136,7 @@ def train(
                     key=seen.data_hash,
                 )
                 temperature = fit_temperature(learned.logits[rows["validation"]], targets[rows["validation"]])
-            write_csv(run.history, [field.name for field in fields(Epoch)], [astuple(row) for row in learned.history])
+            write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
                 probabilities = calibrated(learned.logits, temperature)
                 measured = {

@@ -1,59 +1,44 @@
 """The training loop: plain, deterministic by seed, resumable after any batch."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from fovea.errors import TrainingFailed
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
+from fovea.losses.classification import cross_entropy, with_auxiliary
 from fovea.progress import Progress, say
-from fovea.training.checkpoint import LAST, load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from fovea.training.method import Method
+from fovea.training.state import Epoch, ParameterGroups, State
 from fovea.types import Floats, Ints
+
+__all__ = ["Epoch", "Goal", "evaluate", "fit", "logits_of", "predict_logits"]
 
 _SAVE_S = 60.0  # between two checkpoints within an epoch: what a kill may cost, against a second of writing for a large network
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    patience: int
-    seed: int
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # logits (B, K), targets -> the mean over the batch
+Metric = Callable[[Floats, Ints], float]  # logits (N, K), targets (N,) -> a number
+Watcher = Callable[[nn.Module, list[Epoch]], None]  # after each epoch: the network, and the history so far
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One row of `history.csv`."""
+class Goal:
+    """What is made small, and what is measured: plain functions, yours or ours.
 
-    epoch: int
-    split: str
-    loss: float
-    accuracy: float
-    lr: float
-    seconds: float
+    Args:
+        loss: Of the training batches.
+        judge: The loss that validation is measured by, without what only helps learning (smoothing, weights of classes).
+        metrics: More columns for the validation rows of the history.
+    """
 
-
-@dataclass
-class Progressed:
-    """How far a training has come: all that a checkpoint holds beside tensors."""
-
-    history: list[Epoch]
-    best_loss: float = float("inf")
-    stale: int = 0  # epochs since the best one
-    batch: int = 0  # of the epoch that is under way: batches that are done, with their sums
-    loss_sum: float = 0.0
-    num_right: int = 0
-    seconds: float = 0.0
-    random: torch.Tensor | None = None  # torch's chance at that batch
+    loss: Loss = cross_entropy
+    judge: Loss = cross_entropy
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
 
 def fit(
@@ -61,24 +46,28 @@ def fit(
     train: Batches,
     validation: Batches,
     *,
-    schedule: Schedule,
+    method: Method,
+    goal: Goal = Goal(),
+    groups: ParameterGroups | None = None,
     checkpoint: Path | None = None,
     key: str = "",
-    on_epoch: Callable[[list[Epoch]], None] | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> list[Epoch]:
-    """Adam on cross-entropy; stops when the validation loss has not fallen for `patience` epochs, and keeps the best weights.
+    """Learns until the last epoch, or until nothing gets better; the network ends with its best weights.
 
     Only parameters with `requires_grad` learn. The same seed gives the same weights on the same machine, also when the
-    process was killed in the middle of an epoch and `fit` is called again with the same checkpoint file.
+    process was killed in the middle of an epoch and `fit` is called again with the same checkpoint folder.
 
     Args:
-        model: Inputs -> logits; ends with its best weights, on the device where it is.
+        model: Inputs -> logits, or logits and those of auxiliary heads by name; stays on the device where it is.
         train, validation: Without validation examples the last epoch counts as the best. Targets of `train` may be shares of
             the classes (mixed pictures): its accuracy then counts the class with the largest share as right.
-        schedule: How long and how fast.
+        method: How it learns.
+        goal: The loss, and metrics of your own.
+        groups: What learns at which rate; by default all at the method's.
         checkpoint: A folder for `last.safetensors`, to go on from.
         key: What the result depends on beside the arguments; a checkpoint of another key is not resumed.
-        on_epoch: Called after each epoch with the history so far.
+        watchers: Called after each epoch.
 
     Returns:
         Two rows an epoch: train and validation.
@@ -86,90 +75,107 @@ def fit(
     Raises:
         TrainingFailed: The loss is not a number; the best weights so far stay in the checkpoint.
     """
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=schedule.lr)
-    key = f"{key} {asdict(schedule)}"
-    so_far, best = _resume(model, optimizer, checkpoint, key)
-
-    def save() -> None:
-        if checkpoint:
-            random = {} if so_far.random is None else {"state": so_far.random}
-            groups = {"model": model.state_dict(), "best": best, "optimizer": optimizer_tensors(optimizer), "random": random}
-            save_checkpoint(checkpoint / LAST, groups=groups, state={"key": key, **asdict(replace(so_far, random=None))})
-
-    done = len(so_far.history) // 2
-    if done or so_far.batch:
-        say(f"going on in epoch {done + 1}, where an earlier attempt stopped")
-    with Progress("training", total=schedule.epochs) as bar:
-        bar.advance(done)
-        for epoch in range(done, schedule.epochs):
-            if so_far.stale >= schedule.patience:
+    key = f"{key} {train.batch_size} {train.seed} {train.num_examples}"
+    state = State(model, method, groups=groups, checkpoint=checkpoint, key=key, judged=validation.num_examples > 0)
+    run = torch.compile(model) if method.compile else model
+    if state.history or state.sums.batch:
+        say(f"going on in epoch {state.epochs_done + 1}, where an earlier attempt stopped")
+    with Progress("training", total=method.epochs * len(train)) as bar:
+        bar.advance(state.epochs_done * len(train) + state.sums.batch)
+        for epoch in range(state.epochs_done + 1, method.epochs + 1):
+            if state.has_stopped():
                 break
-            loss, accuracy = _train_epoch(model, optimizer, train, schedule, epoch, so_far, save)
-            so_far.history.append(Epoch(epoch + 1, "train", loss, accuracy, schedule.lr, so_far.seconds))
-            started = time.perf_counter()
-            loss, accuracy = evaluate(model, validation) if validation.num_examples else (loss, accuracy)
-            so_far.history.append(Epoch(epoch + 1, "validation", loss, accuracy, schedule.lr, time.perf_counter() - started))
-            improved = loss < so_far.best_loss or not validation.num_examples
-            if improved:
-                so_far.best_loss, best = loss, _copy(model)
-            so_far.stale = 0 if improved else so_far.stale + 1
-            so_far = Progressed(so_far.history, so_far.best_loss, so_far.stale)
-            save()
-            if on_epoch:
-                on_epoch(so_far.history)
-            bar.advance(1)
-    model.load_state_dict(best)
-    return so_far.history
+            learned = _train_epoch(run, state, train, epoch, goal, bar)  # type: ignore[arg-type]
+            measured = _measure(state.measured, validation, learned, goal) if validation.num_examples else learned
+            state.end_epoch(learned, _as(measured, "validation"))
+            for watch in watchers:
+                watch(state.measured, state.history)
+    state.finish()
+    return state.history
 
 
-def _train_epoch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    train: Batches,
-    schedule: Schedule,
-    epoch: int,
-    so_far: Progressed,
-    save: Callable[[], None],
-) -> tuple[float, float]:
-    """The batches of one epoch that are not done yet; gives mean loss and accuracy of all of them."""
+def _train_epoch(model: nn.Module, state: State, train: Batches, epoch: int, goal: Goal, bar: Progress) -> Epoch:
+    """The batches of one epoch that are not done yet; gives the row of all of them."""
+    method, sums = state.method, state.sums
     device = next(model.parameters()).device
-    started, saved = time.perf_counter() - so_far.seconds, time.perf_counter()
+    started, saved, lr = time.perf_counter() - sums.seconds, time.perf_counter(), method.lr
     with torch.random.fork_rng(devices=[]):  # dropout draws from (seed, epoch) too; the caller's state is left as found
-        torch.manual_seed(int(np.random.default_rng([schedule.seed, epoch, 1]).integers(2**62)))
-        if so_far.random is not None:
-            torch.set_rng_state(so_far.random)
+        torch.manual_seed(int(np.random.default_rng([method.seed, epoch - 1, 1]).integers(2**62)))
+        if state.random is not None:
+            torch.set_rng_state(state.random)
         model.train()
-        for pixels, answers in train.epoch(epoch, so_far.batch):
-            inputs, targets = torch.from_numpy(pixels).to(device), torch.from_numpy(answers).to(device)
-            logits = model(inputs)
-            loss = F.cross_entropy(logits, targets)
+        for arrays, answers in train.epoch(epoch - 1, sums.batch):
+            inputs, targets = torch.from_numpy(arrays).to(device), torch.from_numpy(answers).to(device)
+            lr = state.set_rate(len(train))
+            with torch.autocast(device.type, torch.bfloat16, enabled=method.precision == "bfloat16"):
+                logits, loss = _loss_of(model(inputs), targets, goal, method)
             if not torch.isfinite(loss):
-                raise TrainingFailed(
-                    f"the loss is no longer a number in epoch {epoch + 1}",
-                    got=f"loss {loss.item()}",
-                    expected="a finite loss",
-                    fix="train again with a smaller --lr",
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            so_far.batch += 1
-            so_far.loss_sum += loss.item() * len(targets)
+                raise _not_a_number(loss.item(), epoch, train.names(epoch - 1, sums.batch))
+            state.optimizer.zero_grad(set_to_none=True)
+            (loss + _penalty(model, method)).backward()  # type: ignore[no-untyped-call]
+            if method.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), method.clip_norm)
+            state.optimizer.step()
+            state.stepped()
             hard = targets if targets.ndim == 1 else targets.argmax(1)
-            so_far.num_right += int((logits.argmax(1) == hard).sum())
-            so_far.seconds = time.perf_counter() - started
-            if time.perf_counter() - saved >= _SAVE_S and so_far.batch < len(train):
-                so_far.random = torch.get_rng_state()
-                save()
+            sums.batch += 1
+            sums.loss += loss.item() * len(targets)
+            sums.num_right += int((logits.argmax(1) == hard).sum())
+            sums.seconds = time.perf_counter() - started
+            bar.advance(1)
+            if time.perf_counter() - saved >= _SAVE_S and sums.batch < len(train):
+                state.random = torch.get_rng_state()
+                state.save()
                 saved = time.perf_counter()
-    return so_far.loss_sum / train.num_examples, so_far.num_right / train.num_examples
+    return Epoch(epoch, "train", sums.loss / train.num_examples, sums.num_right / train.num_examples, lr, sums.seconds)
 
 
-def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy."""
-    logits = torch.from_numpy(logits_of(model, batches))
-    targets = torch.from_numpy(batches.targets[batches.rows])
-    return F.cross_entropy(logits, targets).item(), (logits.argmax(1) == targets).float().mean().item()
+def _loss_of(
+    outputs: torch.Tensor | tuple[torch.Tensor, Mapping[str, torch.Tensor]], targets: torch.Tensor, goal: Goal, method: Method
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and loss of what a network gave, its auxiliary heads weighed in."""
+    logits, heads = outputs if isinstance(outputs, tuple) else (outputs, {})
+    loss = goal.loss(logits.float(), targets)
+    auxiliary = {name: goal.loss(head.float(), targets) for name, head in heads.items()}
+    return logits, with_auxiliary(loss, auxiliary, weight=method.auxiliary_weight) if auxiliary else loss
+
+
+def _penalty(model: nn.Module, method: Method) -> torch.Tensor | float:
+    """What large weights cost; biases and norms are free."""
+    if not method.l1 and not method.l2:
+        return 0.0
+    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    return sum((method.l1 * p.abs().sum() + method.l2 * p.square().sum() for p in weights), torch.zeros(()))
+
+
+def _not_a_number(loss: float, epoch: int, names: Sequence[str]) -> TrainingFailed:
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return TrainingFailed(
+        f"the loss is no longer a number in epoch {epoch}",
+        got=f"loss {loss} on the batch of {shown}",
+        expected="a finite loss; the best weights so far are kept in the checkpoint",
+        fix="train again with a smaller --lr, or with --clip-norm 1; look at these pictures if it happens on them again",
+    )
+
+
+def _measure(model: nn.Module, batches: Batches, learned: Epoch, goal: Goal) -> Epoch:
+    """The row of an evaluation; the rate is that of the epoch that was learned."""
+    started = time.perf_counter()
+    loss, accuracy, metrics = evaluate(model, batches, goal)
+    return Epoch(learned.epoch, "validation", loss, accuracy, learned.lr, time.perf_counter() - started, metrics)
+
+
+def _as(row: Epoch, split: str) -> Epoch:
+    return Epoch(row.epoch, split, row.loss, row.accuracy, row.lr, row.seconds, row.metrics)
+
+
+def evaluate(model: nn.Module, batches: Batches, goal: Goal = Goal()) -> tuple[float, float, dict[str, float]]:
+    """Mean loss, accuracy, and the metrics of your own, in evaluation mode."""
+    logits, targets = logits_of(model, batches), batches.targets[batches.rows]
+    tensor = torch.from_numpy(logits)
+    loss = goal.judge(tensor, torch.from_numpy(targets)).item()
+    metrics = {name: metric(logits, targets) for name, metric in goal.metrics.items()}
+    return loss, float((logits.argmax(1) == targets).mean()), metrics
 
 
 def predict_logits(model: nn.Module, inputs: Arrays, batch_size: int, *, rows: Ints | None = None) -> Floats:
@@ -189,21 +195,3 @@ def logits_of(model: nn.Module, batches: Batches) -> Floats:
         for part, training in modes:
             part.training = training
     return np.concatenate(parts)
-
-
-def _resume(
-    model: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path | None, key: str
-) -> tuple[Progressed, dict[str, torch.Tensor]]:
-    """How far an earlier process came, and its best weights; the model and the optimizer are set to where it was."""
-    found = load_checkpoint(checkpoint / LAST) if checkpoint else None
-    if not found or found[1].pop("key", None) != key:
-        return Progressed([]), _copy(model)
-    groups, state = found
-    model.load_state_dict(groups["model"])
-    restore_optimizer(optimizer, groups["optimizer"])
-    state["history"] = [Epoch(**row) for row in state["history"]]
-    return Progressed(**(state | {"random": groups.get("random", {}).get("state")})), groups["best"]
-
-
-def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

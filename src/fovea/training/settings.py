@@ -1,10 +1,20 @@
 """What a person may ask of a training: typed, checked once, written into the run, compared when it resumes."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.errors import InputError
+from fovea.models.freezing import BatchNormMode
+from fovea.training.method import Balance, Method, Precision
+from fovea.training.optimizers import OPTIMIZERS
+from fovea.training.schedules import SCHEDULES
+
+_OF_METHOD = (
+    *("epochs", "lr", "optimizer", "schedule", "warmup_epochs", "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay"),
+    *("balance", "precision"),
+)
 
 
 class TrainSettings(BaseModel):
@@ -25,13 +35,39 @@ class TrainSettings(BaseModel):
     augment: str = "auto"
     epochs: int | None = Field(default=None, ge=1, le=100_000)
     batch_size: int = Field(default=32, ge=1, le=65_536)
-    lr: float = Field(default=1e-3, gt=0, lt=100, allow_inf_nan=False)
-    patience: int = Field(default=8, ge=1, le=100_000)
+    lr: float | None = Field(default=None, gt=0, lt=100, allow_inf_nan=False)
+    patience: int | None = Field(default=None, ge=1, le=100_000)
+    optimizer: str | None = None
+    schedule: str | None = None
+    warmup_epochs: float | None = Field(default=None, ge=0, le=1000)
+    weight_decay: float | None = Field(default=None, ge=0, lt=10)
+    l1: float | None = Field(default=None, ge=0, lt=10)
+    l2: float | None = Field(default=None, ge=0, lt=10)
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
+    clip_norm: float | None = Field(default=None, gt=0)
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    balance: Balance | None = None
+    unfreeze: float | None = Field(default=None, ge=0, le=1)
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
+    batch_norm: BatchNormMode = "frozen"
+    precision: Precision | None = None
+    compile: bool = False
     engine: str = "onnxruntime"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     split_by: str | None = None
     keep_leaks: bool = False
     seed: int = Field(default=0, ge=0, lt=2**32)
+
+    def method(self, default: Method) -> Method:
+        """How to learn: a strategy's own way, and what was asked for in its place.
+
+        Raises:
+            UnknownName: No such optimizer, or schedule.
+        """
+        asked = {name: value for name in _OF_METHOD if (value := getattr(self, name)) is not None}
+        method = replace(default, seed=self.seed, compile=self.compile, **asked)
+        OPTIMIZERS[method.optimizer], SCHEDULES[method.schedule]
+        return method if self.patience is None else replace(method, stop=replace(method.stop, patience=self.patience))
 
 
 def checked(**values: Any) -> TrainSettings:

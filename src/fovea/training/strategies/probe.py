@@ -16,12 +16,13 @@ from fovea.models.heads.linear import LinearHead
 from fovea.models.weights import save_weights
 from fovea.training.checkpoint import BEST
 from fovea.training.logistic import fit_logistic
-from fovea.training.loop import Schedule, fit, predict_logits
+from fovea.training.loop import fit, predict_logits
+from fovea.training.method import Method, Stopping
 from fovea.training.standardise import Standardised
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, Strategy, StrategyInfo
 from fovea.types import Ints, Item
 
-_MLP_EPOCHS = 50  # at most; early stopping ends it sooner. The texts take 10 without early stopping.
+_MLP = Method(epochs=50, lr=1e-3, stop=Stopping(patience=8))  # early stopping ends it sooner; the texts take 10 epochs without it
 
 
 class Probe(Strategy):
@@ -48,13 +49,13 @@ class Probe(Strategy):
             search = [{"name": "regularisation C", "value": c, "loss": loss, "std": std} for c, loss, std in fitted.search]
             return Learned(inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,))
         scale = Standardised(inputs[train])
-        schedule = Schedule(settings.epochs or _MLP_EPOCHS, settings.batch_size, settings.lr, settings.patience, settings.seed)
+        method = settings.method(_MLP)
         scaled = scale.apply(inputs)
         history = fit(
             network.head,
             ArrayBatches(scaled, targets, train, batch_size=settings.batch_size, shuffle=True, seed=settings.seed),
             ArrayBatches(scaled, targets, validation, batch_size=settings.batch_size),
-            schedule=schedule,
+            method=method,
             checkpoint=checkpoint,
             key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )

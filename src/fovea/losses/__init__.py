@@ -1,0 +1,1 @@
+"""Losses: pure functions of a network's outputs and the targets."""

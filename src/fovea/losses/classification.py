@@ -1,0 +1,27 @@
+"""Losses of classification: logits (B, K) and targets, class numbers (B,) or shares of the classes (B, K)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch.nn import functional as F
+
+AUXILIARY_WEIGHT = 0.3  # arXiv:1409.4842, section 5
+
+
+def cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, *, class_weights: torch.Tensor | None = None, label_smoothing: float = 0.0
+) -> torch.Tensor:
+    """Mean cross-entropy over the batch.
+
+    Args:
+        logits: (B, K).
+        targets: (B,), or shares (B, K) where pictures are mixed.
+        class_weights: (K,) how much each class counts.
+        label_smoothing: Share of each target that is spread over all classes (arXiv:1512.00567, section 7).
+    """
+    return F.cross_entropy(logits, targets, weight=class_weights, label_smoothing=label_smoothing)
+
+
+def with_auxiliary(loss: torch.Tensor, auxiliary: Mapping[str, torch.Tensor], *, weight: float = AUXILIARY_WEIGHT) -> torch.Tensor:
+    """The loss, and `weight` times those of the auxiliary heads by name."""
+    return loss + weight * sum(auxiliary.values(), torch.zeros((), device=loss.device))

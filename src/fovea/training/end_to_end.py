@@ -1,0 +1,118 @@
+"""What strategies share that train a whole network on pictures: keep them once, load them anew in each epoch, answer for all of them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fovea.data import Source
+from fovea.embeddings.store import EmbeddingStore
+from fovea.engines.to_onnx import module_to_onnx
+from fovea.errors import TrainingFailed, UnreadableImage
+from fovea.loading.batches import Batches
+from fovea.loading.loader import Loader
+from fovea.loading.margin import Margin
+from fovea.loading.pixel_store import PixelStore
+from fovea.loading.scaling import Scaling
+from fovea.loading.stored import Inputs, StoredPictures
+from fovea.losses.classification import cross_entropy
+from fovea.models.weights import save_weights
+from fovea.training.augment import augmentation_of
+from fovea.training.checkpoint import BEST
+from fovea.training.device import pick_device
+from fovea.training.loop import Goal, fit, logits_of
+from fovea.training.memory import check_memory
+from fovea.training.method import Method
+from fovea.training.state import ParameterGroups
+from fovea.training.strategy import Learned, Looked, Plan, Strategy
+from fovea.types import Floats, Ints, Item
+
+
+class EndToEnd(Strategy):
+    """Trains `plan.network` on augmented pictures. A subclass says how it begins, and with which method."""
+
+    default = Method(epochs=50)
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
+        started, way = time.perf_counter(), self.plan.preprocessing
+        pictures = StoredPictures(PixelStore(), source, items, hashes, preprocessing=way)
+        num_kept = pictures.num_kept
+        facts, problems = pictures.keep(known=store.get_facts(hashes, min_side_px=way.min_side_px), note=store.put_facts)
+        return Looked(pictures, facts, problems, decode_s=time.perf_counter() - started, num_from_store=num_kept)
+
+    def begin(
+        self, validation: Batches, targets: Ints, groups: Ints, train: Ints
+    ) -> tuple[Method, ParameterGroups | None, tuple[str, ...]]:
+        """Makes the network ready; gives the method, what learns at which rate, and what was chosen, in sentences."""
+        return self.plan.settings.method(self.default), None, ()
+
+    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+        if not isinstance(inputs, StoredPictures):
+            raise TypeError("a network learns from the pictures that its own `look` has kept")
+        plan, network = self.plan, self.plan.network
+        watched = self.as_they_are(inputs, targets, validation)
+        method, rates, notes = self.begin(watched, targets, groups, train)
+        device = pick_device(plan.settings.device)
+        check_memory(network, size_px=plan.preprocessing.size_px, batch_size=plan.settings.batch_size, device=device)
+        network.to(device)
+        learned_from = self.augmented(inputs, targets, train, balanced=method.balance == "sampling")
+        goal = goal_of(method, targets[train], learned_from.num_classes, device)
+        try:
+            with inputs.store:
+                history = fit(
+                    network, learned_from, watched, method=method, goal=goal, groups=rates, checkpoint=checkpoint,
+                    key=f"{key} {plan.backbone_name} {plan.weights_hash} {plan.preprocessing.key} {plan.augment}",
+                )  # fmt: skip
+                rows = inputs.readable
+                answered = logits_of(network, self.as_they_are(inputs, targets, rows))
+        except UnreadableImage as error:
+            raise TrainingFailed(
+                f"a picture changed while the network was learning: {error.problem}", got=error.got, expected=error.expected, fix=error.fix
+            ) from error
+        network.to("cpu")  # where it is exported, and compared with the export
+        logits: Floats = np.zeros((len(inputs), answered.shape[1]), np.float32)
+        logits[rows] = answered
+        save_weights(network.body.backbone, checkpoint / BEST, replace(plan.passport, golden=()))
+        return Learned(logits, module_to_onnx(network.body, size_px=plan.preprocessing.size_px), history=history, notes=notes)
+
+    def augmented(self, pictures: StoredPictures, targets: Ints, rows: Ints, *, balanced: bool = False, scaled: bool = True) -> Loader:
+        """Training pictures, varied anew in each epoch."""
+        plan = self.plan
+        augmentation = augmentation_of(plan.augment)
+        moved = augmentation is not None and not augmentation.is_identity  # pictures that are only mixed have their size already
+        return Loader(
+            pictures.resized(Margin(plan.preprocessing)) if moved else pictures, rows, targets,
+            batch_size=plan.settings.batch_size, size_px=plan.preprocessing.size_px, augmentation=augmentation,
+            num_classes=len(plan.network.head.dense_layers()[-1].bias), scaling=self._scaling() if scaled else None,
+            shuffle=True, seed=plan.settings.seed, balanced=balanced,
+        )  # fmt: skip
+
+    def as_they_are(self, pictures: StoredPictures, targets: Ints, rows: Ints, *, scaled: bool = True) -> Loader:
+        """Pictures in their order, exactly as the preprocessing of the bundle gives them."""
+        return Loader(
+            pictures, rows, targets, batch_size=self.plan.settings.batch_size, size_px=self.plan.preprocessing.size_px,
+            scaling=self._scaling() if scaled else None, shuffle=False, seed=self.plan.settings.seed,
+        )  # fmt: skip
+
+    def _scaling(self) -> Scaling | None:
+        """Floats for a network on the processor; bytes for another device, which takes them four times as fast and scales them itself."""
+        body = self.plan.network.body
+        if pick_device(self.plan.settings.device).type != "cpu":
+            return None
+        return Scaling.of(body.shift.flatten().tolist(), body.scale.flatten().tolist())  # type: ignore[operator]
+
+
+def goal_of(method: Method, targets: Ints, num_classes: int, device: torch.device | str = "cpu") -> Goal:
+    """Cross-entropy with the method's smoothing; rare classes count more where it says so: n / (K * n of the class)."""
+    weights = None
+    if method.balance == "weights":
+        counts = np.bincount(targets, minlength=num_classes)
+        weights = torch.tensor(len(targets) / np.maximum(counts, 1) / num_classes, dtype=torch.float32, device=device)
+    return Goal(partial(cross_entropy, class_weights=weights, label_smoothing=method.label_smoothing))

@@ -1,0 +1,83 @@
+"""Fine-tuning: a head is learned first, on the frozen backbone; then the last layers learn on with it, at a far lower rate.
+
+A fresh head would send large, random gradients into the backbone and spoil it (Deep Learning with Python, chapter 8;
+probe then fine-tune: arXiv:2202.10054). So the probe comes first, from the embeddings in the store, and it is what fine-tuning has to
+beat on validation: where no epoch does, the probe is what is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fovea.data import Source
+from fovea.embeddings.embedder import Embedder
+from fovea.embeddings.extract import embed
+from fovea.embeddings.store import EmbeddingStore
+from fovea.loading.batches import Batches
+from fovea.models.backbone import Backbone
+from fovea.models.freezing import freeze, list_trainable, unfreeze
+from fovea.models.heads.linear import LinearHead
+from fovea.training.end_to_end import EndToEnd
+from fovea.training.logistic import fit_logistic
+from fovea.training.loop import evaluate
+from fovea.training.method import Method, Stopping
+from fovea.training.state import ParameterGroups
+from fovea.training.strategy import STRATEGIES, Looked, Plan, StrategyInfo
+from fovea.types import Floats, Ints, Item
+
+_PART = 1.0  # of the freeze points that learn, from the last one back
+_LAYER_DECAY = 0.8  # each part learns so much slower than the one behind it
+
+
+class Finetune(EndToEnd):
+    default = Method(epochs=10, lr=1e-4, schedule="cosine", warmup_epochs=1, stop=Stopping(patience=5))
+    _vectors: Floats
+
+    def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
+        plan = self.plan
+        embedder = Embedder(
+            plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine, plan.passport
+        )
+        seen = embed(source, items, hashes, embedder=embedder, store=store)
+        self._vectors = seen.vectors
+        return super().look(source, items, hashes, store)
+
+    def begin(
+        self, validation: Batches, targets: Ints, groups: Ints, train: Ints
+    ) -> tuple[Method, ParameterGroups | None, tuple[str, ...]]:
+        settings, network = self.plan.settings, self.plan.network
+        num_classes = network.head.arrays()[-1][1].shape[0]
+        fitted = fit_logistic(self._vectors[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
+        network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
+        part = _PART if settings.unfreeze is None else settings.unfreeze
+        network.body.backbone = unfreeze(freeze(network.body.backbone), fraction=part, batch_norm=settings.batch_norm)
+        method = settings.method(self.default)
+        told = [f"the head was learned first, on the frozen backbone: {fitted.note}", list_trainable(network).to_text()]
+        if validation.num_examples:
+            loss, accuracy, _ = evaluate(network, validation)
+            method = replace(method, stop=replace(method.stop, baseline=loss if method.stop.monitor == "loss" else accuracy))
+            told.append(
+                f"the probe has a validation loss of {loss:.4f} and an accuracy of {accuracy:.1%}: fine-tuning has to beat it, or is not kept"
+            )
+        decay = _LAYER_DECAY if settings.layer_decay is None else settings.layer_decay
+        rates = layerwise(network.body.backbone, lr=method.lr, decay=decay)
+        return method, [*rates, {"params": list(network.head.parameters()), "lr": method.lr}], tuple(told)
+
+
+def layerwise(backbone: Backbone, *, lr: float, decay: float) -> list[dict[str, object]]:
+    """Parameter groups whose rate falls from the last part to the first, by `decay` a part (arXiv:1801.06146, section 3.2)."""
+    groups: list[dict[str, object]] = []
+    for point in reversed(backbone.freeze_points()):
+        own = [p for name, p in backbone.named_parameters() if f"{name}.".startswith(f"{point}.") and p.requires_grad]
+        if own:
+            groups.append({"params": own, "lr": lr * decay ** len(groups)})
+    return groups[::-1]
+
+
+@STRATEGIES.add(
+    StrategyInfo(
+        purpose="pictures that differ from those the backbone knows, hundreds a class, and time", needs_weights=True, augments=True
+    )
+)
+def finetune(plan: Plan) -> Finetune:
+    """Probe, then fine-tune."""
+    return Finetune(plan)

@@ -1,0 +1,267 @@
+"""The loop's friends: optimizers, schedules, stopping, penalties, averages, balance; what goes wrong names its pictures and its way out."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fovea
+from fovea.errors import InputError, TrainingFailed, UnknownName
+from fovea.loading.batches import ArrayBatches
+from fovea.losses.classification import cross_entropy, with_auxiliary
+from fovea.models.backbone import create_backbone
+from fovea.models.freezing import freeze, unfreeze
+from fovea.training import loop
+from fovea.training.checkpoint import LAST, load_checkpoint
+from fovea.training.end_to_end import goal_of
+from fovea.training.loop import Goal, fit
+from fovea.training.memory import check_memory
+from fovea.training.method import Method, Stopping
+from fovea.training.optimizers import OPTIMIZERS
+from fovea.training.schedules import SCHEDULES, Moment, lr_factor
+from fovea.training.state import history_table
+from fovea.training.strategies.finetune import layerwise
+
+METHOD = Method(epochs=4, lr=0.02, seed=5)
+
+
+class Stop(Exception):
+    pass
+
+
+def made(rows: int = 96, *, balanced: bool = False) -> tuple[nn.Module, ArrayBatches, ArrayBatches]:
+    """Three blobs that a small network with batch norm and dropout tells apart."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, rows)
+    inputs = (rng.normal(size=(rows, 6)) + 2 * np.eye(3, 6)[targets]).astype(np.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+    cut = rows * 3 // 4
+    train = ArrayBatches(inputs, targets, np.arange(cut), batch_size=8, shuffle=True, seed=5, balanced=balanced)
+    return model, train, ArrayBatches(inputs, targets, np.arange(cut, rows), batch_size=8)
+
+
+def killed_after(batches: ArrayBatches, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    epoch, taken = batches.epoch, []
+
+    def until(*arguments: int) -> Any:
+        for batch in epoch(*arguments):
+            if len(taken) == count:
+                raise Stop
+            taken.append(1)
+            yield batch
+
+    monkeypatch.setattr(batches, "epoch", until)
+
+
+WAYS = [
+    *[{"optimizer": name, "lr": OPTIMIZERS[name].info.lr} for name in OPTIMIZERS.names()],
+    *[{"schedule": name} for name in SCHEDULES.names()],
+    {"ema_decay": 0.9},
+    {"l1": 1e-3, "l2": 1e-3, "weight_decay": 1e-2, "label_smoothing": 0.1, "clip_norm": 0.5},
+    {"warmup_epochs": 1.5, "precision": "bfloat16"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))
+def test_every_way_learns_and_is_taken_up_exactly(way: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lower loss than at the start, and bit for bit the same after a kill in the middle of an epoch."""
+    monkeypatch.setattr(loop, "_SAVE_S", 0.0)
+    method = replace(METHOD, **way)
+    model, train, validation = made()
+    before, _, _ = loop.evaluate(model, validation)
+    history = fit(model, train, validation, method=method)
+    assert min(row.loss for row in history if row.split == "validation") < before
+    parted, train, validation = made()
+    killed_after(train, 14, monkeypatch)
+    with pytest.raises(Stop):
+        fit(parted, train, validation, method=method, checkpoint=tmp_path)
+    parted, train, validation = made()
+    fit(parted, train, validation, method=method, checkpoint=tmp_path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, parted.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("constant", {}, [1, 1, 1, 1]),
+        ("step", {}, [1, 1, 0.1, 0.01]),
+        ("step", {"every": 5, "factor": 0.5}, [1, 1, 0.5, 0.5]),
+        ("exponential", {"factor": 0.5}, [1, 0.5**2.5, 0.5**5, 0.5**9]),
+        ("cosine", {}, [1, 0.5 * (1 + math.cos(math.pi / 4)), 0.5, 0.5 * (1 + math.cos(0.9 * math.pi))]),
+        ("one_cycle", {"rise": 0.5}, [0.04, 0.52, 1, 1e-4 + (1 - 1e-4) * 0.5 * (1 + math.cos(0.8 * math.pi))]),
+    ],
+)
+def test_schedules_are_their_formulas(name: str, options: dict[str, float], expected: list[float]) -> None:
+    found = [lr_factor(name, Moment(epoch, 10), options=options) for epoch in (0, 2.5, 5, 9)]
+    assert found == pytest.approx(expected)
+
+
+def test_a_plateau_lowers_the_rate_and_a_warm_up_raises_it() -> None:
+    falling, flat = (1.0, 0.9, 0.8), (1.0,) + (1.0,) * 10
+    assert lr_factor("plateau", Moment(3, 20, falling), options={"patience": 5}) == 1
+    assert lr_factor("plateau", Moment(11, 20, flat), options={"patience": 5}) == pytest.approx(0.01)
+    rising = [lr_factor("cosine", Moment(epoch, 10), warmup_epochs=2) for epoch in (0, 1, 2, 10)]
+    assert rising == pytest.approx([0, 0.5, 1, 0], abs=1e-3)
+    with pytest.raises(InputError, match="no such option"):
+        lr_factor("cosine", Moment(0, 1), options={"patience": 3})
+    with pytest.raises(UnknownName, match="cosine"):
+        lr_factor("cosin", Moment(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("stop", "values", "best", "stale"),
+    [
+        (Stopping(), [3, 2, 2.5, 2.6], 1, 2),
+        (Stopping(min_delta=0.6), [3, 2.5, 2.3, 2.2], 2, 1),
+        (Stopping(mode="max"), [0.5, 0.7, 0.6], 1, 1),
+        (Stopping(baseline=1.0), [3, 2, 1.5], -1, 3),
+        (Stopping(baseline=1.0), [3, 0.9, 1.5], 1, 1),
+    ],
+)
+def test_stopping(stop: Stopping, values: list[float], best: int, stale: int) -> None:
+    assert stop.best_and_stale(values) == (best, stale)
+
+
+def test_it_ends_early_with_the_weights_of_the_best_epoch() -> None:
+    model, train, validation = made(40)
+    history = fit(model, train, validation, method=replace(METHOD, epochs=60, lr=0.5, stop=Stopping(patience=3)))
+    losses = [row.loss for row in history if row.split == "validation"]
+    assert len(losses) < 60
+    assert loop.evaluate(model, validation)[0] == pytest.approx(min(losses), rel=1e-5)
+    model, train, validation = made(40)
+    begun = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fit(model, train, validation, method=replace(METHOD, lr=1e-6, stop=Stopping(baseline=0.0, patience=2)))
+    assert all(torch.equal(tensor, begun[name]) for name, tensor in model.state_dict().items()), "nothing has beaten the baseline"
+
+
+def test_penalties_and_clipping_do_what_they_say() -> None:
+    plain, strong = (fit_weights(replace(METHOD, l2=l2)) for l2 in (0.0, 0.1))
+    assert strong < plain / 2
+    model, train, validation = made()
+    begun = [p.detach().clone() for p in model.parameters()]
+    fit(model, train, validation, method=replace(METHOD, epochs=1, optimizer="sgd", lr=1.0, clip_norm=1e-4))
+    assert max(float((a - b).abs().max()) for a, b in zip(begun, model.parameters(), strict=True)) < 1e-4 * len(train) * 1.01
+
+
+def fit_weights(method: Method) -> float:
+    model, train, validation = made()
+    fit(model, train, validation, method=replace(method, stop=Stopping(restore_best=False)))
+    return sum(float(p.detach().square().sum()) for p in model.parameters() if p.ndim > 1)
+
+
+def test_rare_classes_count_more_or_come_more_often() -> None:
+    targets = np.array([0] * 90 + [1] * 10)
+    batches = ArrayBatches(np.zeros((100, 1), np.float32), targets, batch_size=10, shuffle=True, seed=0, balanced=True)
+    drawn = np.concatenate([answers for epoch in range(10) for _, answers in batches.epoch(epoch)])
+    assert 0.4 < drawn.mean() < 0.6
+    goal = goal_of(replace(METHOD, balance="weights"), targets, 2)
+    wrong = torch.tensor([[5.0, 0.0]])
+    even = cross_entropy(wrong.repeat(100, 1), torch.from_numpy(targets))
+    assert goal.loss(wrong.repeat(100, 1), torch.from_numpy(targets)) > 4 * even
+
+
+def test_losses_and_metrics_of_your_own() -> None:
+    model, train, validation = made()
+    goal = Goal(
+        loss=nn.functional.multi_margin_loss,
+        metrics={"worst_class": lambda logits, targets: min(float((logits.argmax(1) == targets)[targets == k].mean()) for k in range(3))},
+    )
+    history = fit(model, train, validation, method=replace(METHOD, stop=Stopping(monitor="worst_class", mode="max")), goal=goal)
+    head, rows = history_table(history)
+    assert head == ["epoch", "split", "loss", "accuracy", "worst_class", "lr", "seconds"]
+    assert rows[0][4] == ""
+    assert 0 <= rows[1][4] <= 1
+
+
+def test_auxiliary_heads_are_weighed_in() -> None:
+    assert with_auxiliary(torch.tensor(1.0), {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}) == pytest.approx(1 + 0.3 * 5)
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.main, self.side = nn.Linear(6, 8), nn.Linear(8, 3), nn.Linear(8, 3)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            x = torch.relu(self.body(x))
+            return (self.main(x), {"side": self.side(x)}) if self.training else self.main(x)
+
+    model = Two()
+    begun = model.side.weight.detach().clone()
+    _, train, validation = made()
+    fit(model, train, validation, method=METHOD)
+    assert not torch.equal(begun, model.side.weight)
+
+
+def test_a_loss_that_is_no_number_names_the_batch_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
+    model, train, validation = made()
+    train.inputs[17] = np.nan
+    with pytest.raises(TrainingFailed, match=r"example 17|and \d+ more") as caught:
+        fit(model, train, validation, method=METHOD, checkpoint=tmp_path)
+    assert "smaller --lr" in caught.value.fix
+    model, train, validation = made()
+    fit(model, train, validation, method=replace(METHOD, epochs=1), checkpoint=tmp_path)
+    kept = load_checkpoint(tmp_path / LAST)
+    assert kept
+    assert all(torch.isfinite(tensor).all() for tensor in kept[0]["best"].values())
+
+
+def test_another_method_is_not_gone_on_from_and_says_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("fovea.training.state.say", said.append)
+    model, train, validation = made()
+    fit(model, train, validation, method=METHOD, checkpoint=tmp_path)
+    fit(model, train, validation, method=replace(METHOD, lr=0.5), checkpoint=tmp_path)
+    assert any("lr 0.02, now 0.5" in line for line in said)
+
+
+def test_a_batch_that_does_not_fit_is_told_the_one_that_does() -> None:
+    from fovea.models.heads import create_head
+    from fovea.models.network import Network, PixelBackbone
+
+    body = PixelBackbone(create_backbone("mobilenet_v2", width=0.25), (0.5,) * 3, (0.5,) * 3)
+    network = Network(body, create_head("linear", num_features=1280, num_classes=2))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    cpu = torch.device("cpu")
+    check_memory(network, size_px=64, batch_size=32, device=cpu, free_bytes=lambda device: 10**10)
+    with pytest.raises(InputError, match="does not fit into memory") as caught:
+        check_memory(network, size_px=64, batch_size=4096, device=cpu, free_bytes=lambda device: 10**9)
+    fits = int(caught.value.fix.split()[-1])
+    check_memory(network, size_px=64, batch_size=fits, device=cpu, free_bytes=lambda device: 10**9)
+    with pytest.raises(InputError, match="does not fit"):
+        check_memory(network, size_px=64, batch_size=8 * fits, device=cpu, free_bytes=lambda device: 10**9)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_earlier_layers_learn_more_slowly() -> None:
+    backbone = unfreeze(freeze(create_backbone("mobilenet_v2", width=0.25)), fraction=0.5)
+    groups = layerwise(backbone, lr=1e-3, decay=0.5)
+    rates = [group["lr"] for group in groups]
+    assert rates == sorted(rates)
+    assert rates[-1] == 1e-3
+    assert rates[-2] == 5e-4
+    held = sum(len(group["params"]) for group in groups)  # type: ignore[arg-type]
+    assert held == sum(p.requires_grad for p in backbone.parameters()) < len(list(backbone.parameters()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "extra"), [("frozen", {}), ("frozen", {"augment": "none"}), ("finetune", {"unfreeze": 0.5})])
+def test_a_run_of_each_strategy(strategy: str, extra: dict[str, Any], tmp_path: Path) -> None:
+    """From pictures to a bundle that answers as the run was measured; random weights stand for real ones."""
+    run = fovea.train(
+        "shapes", out=str(tmp_path / "run"), strategy=strategy, backbone="squeezenet1_0", weights="none", image_size=32, epochs=2,
+        optimizer="adamw", schedule="one_cycle", **extra,
+    )  # fmt: skip
+    assert run.metrics.strategy == strategy
+    rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 2
+    assert (tmp_path / "run" / "bundle" / "model.onnx").exists()
+    with pytest.raises(UnknownName, match="adamw"):
+        fovea.train("shapes", out=str(tmp_path / "other"), strategy="scratch", optimizer="adamv", epochs=1)
