@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -39,7 +40,7 @@ def main(name: str, batch: int, passes: int) -> dict[str, Any]:
         forward_mib = _peak_mib()
         where = _where(network, x)
         counter = FlopCounterMode(display=False)
-        with counter:
+        with counter, sdpa_kernel(SDPBackend.MATH):  # of the other ways to attend it counts nothing
             network(x[:1])
     network.train()
 
@@ -84,7 +85,7 @@ def _peak_mib() -> float:
 
 
 def _where(network: nn.Module, x: torch.Tensor) -> dict[str, Any]:
-    """Which operator takes most of a forward pass, and what depthwise convolutions have of its time and of the multiply-adds of convolutions."""
+    """Which operators take most of a forward pass, and what each kind of layer has of its time and of the multiply-adds."""
     seconds, macs = defaultdict[str, float](float), defaultdict[str, float](float)
     before = time.perf_counter()
     with _watched(network, seconds, macs):
@@ -103,25 +104,24 @@ def _where(network: nn.Module, x: torch.Tensor) -> dict[str, Any]:
 
 @contextmanager
 def _watched(network: nn.Module, seconds: dict[str, float], macs: dict[str, float]) -> Iterator[None]:
-    """Clocks every convolution by its kind."""
+    """Clocks every convolution and dense layer by its kind."""
     started: dict[nn.Module, float] = {}
 
     def begin(layer: nn.Module, _: object) -> None:
         started[layer] = time.perf_counter()
 
     def end(layer: nn.Module, _: object, output: torch.Tensor) -> None:
-        assert isinstance(layer, nn.Conv2d)
-        sides = layer.kernel_size
-        if layer.groups == layer.in_channels > 1:
-            kind = "depthwise"
+        if isinstance(layer, nn.Conv2d):
+            kind = "depthwise" if layer.groups == layer.in_channels > 1 else "convolution"
+            each = layer.kernel_size[0] * layer.kernel_size[1] * layer.in_channels / layer.groups
         else:
-            kind = "1x1" if sides == (1, 1) else "other"
+            kind, each = "dense", float(layer.get_parameter("weight").shape[1])
         seconds[kind] += time.perf_counter() - started[layer]
-        macs[kind] += output.numel() * sides[0] * sides[1] * layer.in_channels / layer.groups
+        macs[kind] += output.numel() * each
 
     hooks = []
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             hooks += [layer.register_forward_pre_hook(begin), layer.register_forward_hook(end)]
     try:
         yield

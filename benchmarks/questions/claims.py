@@ -15,7 +15,7 @@ ASKS = (
     "layers learn worse than one of 18, and than itself with shortcuts (arXiv:1512.03385, figure 4)? And how much of its theoretical "
     "receptive field does a cell look at (arXiv:1701.04128)?"
 )
-REPEATS = 5
+REPEATS = 3
 NEEDS = ()
 
 _AUXILIARY_WEIGHT = 0.3  # the paper's
@@ -23,7 +23,7 @@ _SIDE_PX, _BATCH = 224, 8
 _INITIALISATIONS = ("Gaussian 0.01", "Glorot uniform", "He")
 _FIRST, _LAST = "conv1.conv.weight", "inception5b.branch1.conv.weight"
 
-_DIGIT_PX, _DIGIT_BATCH, _STEPS, _MEASURED = 32, 16, 100, 20
+_DIGIT_PX, _DIGIT_BATCH, _STEPS, _MEASURED = 32, 32, 150, 20
 _NETWORKS = ("plain18", "resnet18", "plain34", "resnet34")
 
 _FIELDS = {  # the side of the pictures must exceed the field
@@ -45,7 +45,7 @@ def measure(options: Options) -> Answer:
             f"Gradients: GoogLeNet without batch norm, ten classes, {_BATCH} of the built-in `shapes` at {_SIDE_PX} px, in training mode; the norm of "
             f"the loss's gradient at the first convolution over that at the last module's 1x1 convolution, as a power of ten; with the auxiliary "
             f"losses weighted {_AUXILIARY_WEIGHT}. The ratio also moves with its lower part: the norm at the first convolution stands beside it.",
-            f"Degradation: the built-in `digits` at {_DIGIT_PX} px, batch norm, {_STEPS} steps of {_DIGIT_BATCH}, SGD 0.05 with momentum 0.9; the mean "
+            f"Degradation: the built-in `digits` at {_DIGIT_PX} px, batch norm, {_STEPS} steps of {_DIGIT_BATCH}, SGD 0.02 with momentum 0.9; the mean "
             f"training loss of the last {_MEASURED} steps. Differences are taken seed by seed: same pictures in the same order.",
             "Receptive fields: of the coarsest map, fresh weights, one picture of noise. The theoretical one is where gradients are not exactly zero "
             "(double precision), the effective one is four standard deviations of squared gradients wide. A Gaussian has kurtosis 3, a window 1.8. "
@@ -165,7 +165,7 @@ def _final_loss(name: str, seed: int, pictures: "torch.Tensor", targets: "torch.
     torch.manual_seed(seed)
     options = {} if name.startswith("plain") else {"zero_init": False}  # the shortcuts are to be all that differs
     network = create_backbone(name, num_classes=10, **options).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
     order = torch.Generator().manual_seed(seed)
     losses = []
     for _ in range(_STEPS):

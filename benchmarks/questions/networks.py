@@ -105,14 +105,19 @@ def _reasons(rows: list[dict[str, Any]]) -> list[str]:
         if row["share"]["forward"] >= middle / 2:
             continue
         operators = ", ".join(f"{name} {part * 100:.0f} %" for name, part in row["operators"])
-        depthwise = row["kinds"].get("depthwise", 0.0)
-        why = f"of a forward pass, by operator: {operators}"
-        if depthwise:
-            why += (
-                f"; depthwise convolutions have {row['kinds_of_macs']['depthwise'] * 100:.0f} % of the multiply-adds of its convolutions and take "
-                f"{depthwise * 100:.0f} % of its time: few multiplications for each number that is moved"
+        elsewhere = 1 - sum(row["kinds"].values())
+        why = [
+            f"by operator a forward pass is {operators}",
+            f"{elsewhere * 100:.0f} % of it is neither in convolutions nor in dense layers",
+        ]
+        if depthwise := row["kinds"].get("depthwise"):
+            share = row["kinds_of_macs"]["depthwise"]
+            moved = ": few multiplications for each number that is moved" if depthwise > 2 * share else ""
+            why.append(
+                f"depthwise convolutions have {share * 100:.0f} % of the multiply-adds and take {depthwise * 100:.0f} % of the time{moved}"
             )
-        found.append(
-            f"{row['name']} reaches {row['share']['forward'] * 100:.0f} % of the peak, where the middle network has {middle * 100:.0f} %: {why}."
+        reached = (
+            f"{row['name']} reaches {row['share']['forward'] * 100:.0f} % of the peak, where the middle network has {middle * 100:.0f} %"
         )
+        found.append(f"{reached}: {'; '.join(why)}.")
     return found

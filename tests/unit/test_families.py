@@ -111,7 +111,7 @@ def test_weights_saved_with_a_classifier(tmp_path: Path) -> None:
     name = f"transformers:{tmp_path}"
     found = resolve_weights(name)
     assert found is not None
-    assert any("hidden_states_norms.stage4.weight" in note and "do nothing" in note for note in found.notes)
+    assert any("hidden_states_norms.stage1.bias" in note and "and 6 more" in note for note in found.notes)
     assert found.passport.backbone == name
 
 

@@ -53,7 +53,8 @@ def train(
         task: What is to be answered: "classification", or a plug-in's; "auto" takes it from the data.
         strategy: "probe" learns a head on a frozen backbone; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
-        backbone: A name from `fovea models`, or "auto".
+        backbone: A name from `fovea models`, or "auto"; or a network of another package: timm:NAME, transformers:OWNER/NAME, or
+            the path of its folder in place of the name.
         weights: "auto", "none", a file (.safetensors, .pth), the folder of an earlier run, or hub:OWNER/NAME@REVISION.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
         image_size: Side in pixels of the square that the network sees; by default the weights' own.

@@ -120,7 +120,8 @@ def nothing_new(name: str, model: nn.Module, missing: Iterable[str]) -> tuple[st
             expected="every number that the network computes with",
             fix="choose a folder whose config.json and model.safetensors belong together",
         )
-    return (f"not among the weights, and left as they do nothing: {', '.join(lacking)}",) if lacking else ()
+    more = f" and {len(lacking) - 2} more" if len(lacking) > 2 else ""
+    return (f"not among the weights, and left so that they do nothing: {', '.join(lacking[:2])}{more}",) if lacking else ()
 
 
 def own_weights_file(backbone: Backbone, passport: Passport) -> Path:
