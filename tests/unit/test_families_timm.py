@@ -47,14 +47,15 @@ def test_exam_of_timm(model: str, channels: tuple[int, ...], strides: tuple[int,
     check_export(f"timm:{model}")
 
 
-def test_weights_of_timm(tmp_path: Path) -> None:
-    """From a folder as its hub keeps them: the maps are those of the whole network."""
+@pytest.mark.parametrize(("model", "size_px"), [("test_resnet", 96), ("test_vit", 160)])
+def test_weights_of_timm(model: str, size_px: int, tmp_path: Path) -> None:
+    """From a folder as its hub keeps them: the coarsest map is that of the whole network, at its last layer."""
     timm = _timm()
     from safetensors.torch import save_file
 
-    whole = timm.create_model("test_resnet").eval()
-    cfg = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.5, 0.5], "input_size": [3, 96, 96], "license": "mit", "crop_pct": 0.9}
-    (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_resnet", "pretrained_cfg": cfg}))
+    whole = timm.create_model(model).eval()
+    cfg = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.5, 0.5], "input_size": [3, size_px, size_px], "license": "mit", "crop_pct": 0.9}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": model, "pretrained_cfg": cfg}))
     save_file(whole.state_dict(), tmp_path / "model.safetensors")
     name = f"timm:{tmp_path}"
     found = resolve_weights(name)
@@ -62,9 +63,10 @@ def test_weights_of_timm(tmp_path: Path) -> None:
     assert (found.passport.licence, found.passport.crop_fraction, found.passport.mean) == ("mit", 0.9, (0.1, 0.2, 0.3))
     backbone = create_backbone(name).eval()
     load_weights(backbone, found)
-    pictures = torch.randn(1, 3, 96, 96)
+    pictures = torch.randn(1, 3, size_px, size_px)
     with torch.inference_mode():
-        torch.testing.assert_close(backbone.forward_maps(pictures)[-1], whole.forward_features(pictures))
+        expected = whole.forward_intermediates(pictures, norm=False, intermediates_only=True)[-1]
+        torch.testing.assert_close(backbone.forward_maps(pictures)[-1], expected)
 
 
 def test_timm_knows_no_such_model() -> None:

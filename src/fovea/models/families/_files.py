@@ -105,13 +105,16 @@ def licence_of(reference: Reference) -> str:
 
 
 def nothing_new(name: str, model: nn.Module, missing: Iterable[str]) -> tuple[str, ...]:
-    """A note on what the weights lack. That may only be what does nothing as it was made: the ones and zeros of a norm of a map.
+    """A note on what the weights lack. That may only be what does nothing: the layer norms of maps, made so here, and ones and zeros.
 
     Raises:
         WeightsError: Anything else would be left to chance.
     """
     tensors = model.state_dict()
     lacking = sorted(set(missing) & set(tensors))
+    for key in lacking:
+        if isinstance(layer := model.get_submodule(key.rpartition(".")[0]), nn.LayerNorm):
+            layer.reset_parameters()  # some models draw its numbers by chance
     by_chance = [key for key in lacking if not (tensors[key].dim() == 1 and ((tensors[key] == 1).all() or (tensors[key] == 0).all()))]
     if by_chance:
         raise WeightsError(

@@ -7,6 +7,7 @@ They are made with `features_only`: its feature maps are ours, and the embedding
 import difflib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from fovea.errors import InputError, UnknownName, WeightsError
+from fovea.errors import FoveaError, InputError, UnknownName, WeightsError
 from fovea.models.families._files import Reference, own_weights_file
 from fovea.models.family import FAMILIES, FamilyInfo
 from fovea.models.foreign import Facts, ForeignBackbone, foreign_info, measure
@@ -38,7 +39,7 @@ def timm(name: str, rest: str) -> Entry[Any]:
     facts, config = _facts(model_name, name)
     fed = {**config, **overlay}
     mean, std = tuple(map(float, fed["mean"])), tuple(map(float, fed["std"]))
-    size_px = int(fed["input_size"][-1])
+    size_px = facts.sizes_px[0] if facts.sizes_px else int(fed["input_size"][-1])
 
     def build(*, num_classes: int = 0) -> ForeignBackbone:
         return ForeignBackbone(_model(model_name, facts.wanted), _look, facts, num_classes)
@@ -106,8 +107,19 @@ def _facts(model_name: str, name: str) -> tuple[Facts, dict[str, Any]]:
     config = known.to_dict() if known else {}
     config = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "input_size": (3, 224, 224), **config}
     try:
-        facts = measure(partial(_model, model_name), _look, size_px=int(config["input_size"][-1]), who=f"the model {name!r}")
-    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        with torch.random.fork_rng(devices=[]):
+            usual: Any = _model(model_name, None).feature_info
+        indices = list(usual.out_indices)  # of the 12 layers of a ViT, the last three
+        facts = measure(
+            lambda wanted: _model(model_name, None if wanted is None else [indices[index] for index in wanted]),
+            _look,
+            size_px=int(config["input_size"][-1]),
+            who=f"the model {name!r}",
+        )
+        facts = replace(facts, wanted=tuple(indices[index] for index in facts.wanted))
+    except FoveaError:
+        raise
+    except Exception as error:  # a network that cannot be made with features_only says so in a way of its own
         raise InputError(
             f"timm gives no feature maps of {model_name!r}",
             got=(str(error).splitlines() or [type(error).__name__])[0],

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from fovea.errors import InputError, WeightsError
+from fovea.errors import FoveaError, InputError, WeightsError
 from fovea.models.families._files import (
     Reference,
     licence_of,
@@ -141,8 +141,18 @@ def _look(model: nn.Module, x: torch.Tensor) -> Sequence[torch.Tensor]:
 def _facts(text: str, folder: Path, size_px: int, name: str) -> Facts:  # `text` is in the key: the file may change
     config = _config(folder, name)
     _kind(config)
-    with _quiet():
-        return measure(lambda wanted: _model(config, wanted), _look, size_px=size_px, who=f"the model {name!r}")
+    try:
+        with _quiet():
+            return measure(lambda wanted: _model(config, wanted), _look, size_px=size_px, who=f"the model {name!r}")
+    except FoveaError:
+        raise
+    except Exception as error:  # a model that cannot be made says so in a way of its own
+        raise InputError(
+            f"transformers cannot make the model {name!r}",
+            got=(str(error).strip().splitlines() or [type(error).__name__])[0],
+            expected="a config.json from which AutoBackbone or AutoModel makes a network",
+            fix="choose another model",
+        ) from error
 
 
 def _feeding(reference: Reference, config: Any) -> _Feeding:
