@@ -85,12 +85,22 @@ def count(name: str, value: int, n: int, *, limit: Limit | None = None, of: str)
 
 
 @dataclass(frozen=True)
+class Grid:
+    """A table of its own kind, where each row has many figures: what stands in its cells says its spread itself."""
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    data: list[dict[str, object]]  # the rows as plain values, for `--json`
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a question found out.
 
     Args:
         figures: In the order in which they are read.
         notes: What must be known beside them; "" lines are left out.
+        grid: A second table, under the figures.
         command: The command under measurement, if there is one.
         versions: Of what was measured.
     """
@@ -99,6 +109,7 @@ class Answer:
     notes: list[str] = field(default_factory=list)
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    grid: Grid | None = None
 
     @property
     def holds(self) -> bool:
@@ -108,7 +119,8 @@ class Answer:
     def to_json(self) -> dict[str, object]:
         """Plain values, for `--json`."""
         notes = [note for note in self.notes if note]
-        return {"holds": self.holds, "figures": [figure.to_json() for figure in self.figures], "notes": notes}
+        plain: dict[str, object] = {"holds": self.holds, "figures": [figure.to_json() for figure in self.figures], "notes": notes}
+        return plain | ({"rows": self.grid.data} if self.grid else {})
 
 
 @dataclass(frozen=True)

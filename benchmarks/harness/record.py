@@ -15,9 +15,15 @@ _HEADER = ("figure", "median or share", "spread", "n", "limit", "verdict")
 
 
 def table(answer: Answer) -> str:
-    """The figures as a Markdown table."""
-    rows = [list(_HEADER), *(figure.cells() for figure in answer.figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    """The figures as a Markdown table, and the grid as another."""
+    tables = [_markdown([list(_HEADER), *(figure.cells() for figure in answer.figures)])]
+    if answer.grid:
+        tables.append(_markdown([list(answer.grid.header), *(list(row) for row in answer.grid.rows)]))
+    return "\n\n".join(tables)
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)

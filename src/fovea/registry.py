@@ -34,10 +34,11 @@ class Registry(Generic[Info]):
     Args:
         kind: What one entry is called in messages, for example "backbone".
         folder: The dotted name of the package whose modules hold the entries.
+        elsewhere: Finds the entry of a name with a colon in it (`family:name`), which is no file's here; raises UnknownName.
     """
 
-    def __init__(self, kind: str, folder: str) -> None:
-        self.kind, self.folder = kind, folder
+    def __init__(self, kind: str, folder: str, *, elsewhere: Callable[[str], Entry[Info]] | None = None) -> None:
+        self.kind, self.folder, self._elsewhere = kind, folder, elsewhere
         self._entries: dict[str, Entry[Info]] = {}
         self._scanned = False
 
@@ -77,6 +78,8 @@ class Registry(Generic[Info]):
 
     def __getitem__(self, name: str) -> Entry[Info]:
         self._scan()
+        if self._elsewhere and ":" in name:
+            return self._elsewhere(name)
         if name not in self._entries:
             near = difflib.get_close_matches(name, self._entries, n=3)
             raise UnknownName(

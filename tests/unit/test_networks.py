@@ -1,5 +1,7 @@
 """What the papers say of their networks and can be checked without training."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from fovea.models.backbone import count_parameters, create_backbone
 from fovea.models.backbones.googlenet import Inception
 from fovea.models.backbones.resnet import ResNet
+from fovea.testing.receptive import measure_fields
 
 
 # The papers' own figures, and those that everybody quotes of published weights.
@@ -79,6 +82,55 @@ def test_auxiliary_heads_answer_from_halfway() -> None:
     reached = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert {"conv1", "inception4a", "aux1"} <= reached
     assert not {"inception4b", "inception5b", "aux2", "fc"} & reached
+
+
+def _first_gradients(std: float | None) -> tuple[float, float]:
+    """At the first convolution of GoogLeNet without batch norm: by the last loss, and by all three as the paper weighs them."""
+    torch.manual_seed(0)
+    network = create_backbone("googlenet", num_classes=10, norm="none", auxiliary=True)
+    for layer in network.modules():
+        if std and isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    targets = torch.tensor([3, 5])
+    logits, heads = network.forward_auxiliary(torch.randn(2, 3, 224, 224))  # type: ignore[operator]
+    last = nn.functional.cross_entropy(logits, targets)
+    whole = last + 0.3 * sum(nn.functional.cross_entropy(head, targets) for head in heads.values())
+    first = network.get_parameter("conv1.conv.weight")
+    alone, aided = (torch.autograd.grad(loss, first, retain_graph=True)[0].double().norm().item() for loss in (last, whole))
+    return alone, aided
+
+
+def test_auxiliary_heads_bring_gradients_to_the_first_layers() -> None:
+    """A thousand times larger under the small Gaussian weights of the paper's time; under He's, which came later, hardly."""
+    alone, aided = _first_gradients(0.01)
+    assert aided > 1000 * alone
+    assert alone < 1e-8, "it fades on its way through 22 layers"
+    alone, aided = _first_gradients(None)
+    assert alone > 1e-3, "with He's weights nothing fades"
+    assert aided < 10 * alone
+
+
+# Araujo et al. 2019 (distill.pub, Computing receptive fields), and for ResNet-18 the recursion r += (k - 1) * jump by hand.
+@pytest.mark.parametrize(
+    ("name", "options", "side_px", "expected"),
+    [
+        ("alexnet", {}, 256, [11, 51, 163, 195]),
+        ("mobilenet_v1", {"width": 0.25}, 384, [7, 19, 43, 219, 315]),
+        pytest.param("vgg16", {}, 288, [6, 16, 44, 100, 212], marks=pytest.mark.slow),
+        pytest.param("resnet18", {"zero_init": False}, 512, [43, 99, 211, 435], marks=pytest.mark.slow),
+    ],
+)
+def test_receptive_fields_seen_by_gradients(name: str, options: dict[str, Any], side_px: int, expected: list[int]) -> None:
+    torch.manual_seed(0)
+    backbone = create_backbone(name, **options)
+    fields = measure_fields(backbone, side_px=side_px, num_pictures=1)
+    assert [field.support_px for field in fields] == expected
+    assert all(field.whole for field in fields)
+    assert fields[-1].effective_px < 0.7 * expected[-1], "what weighs is a part of what is seen"
+    assert 2.2 < fields[-1].kurtosis < 4, "and lies like a Gaussian, more than like a window"
+    assert next(backbone.parameters()).dtype == torch.float32
+    assert backbone.training
 
 
 @pytest.mark.slow

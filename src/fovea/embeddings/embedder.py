@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,4 +75,5 @@ class Embedder:
 
     @property
     def _kept(self) -> Path:
-        return cache_folder() / "engines" / f"{self.backbone_name}-{self.preprocessing.size_px}-{self.space.weights_hash}.onnx"
+        name = re.sub(r"[^\w.-]+", "_", self.backbone_name)[-80:]  # models of other packages are called by paths
+        return cache_folder() / "engines" / f"{name}-{self.preprocessing.size_px}-{self.space.weights_hash}.onnx"

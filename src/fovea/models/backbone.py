@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from fovea.errors import InputError
 from fovea.models.passport import Passport, Triple
-from fovea.registry import Registry
+from fovea.registry import Entry, Registry
 from fovea.types import FeatureMaps
 
 __all__ = [
@@ -46,6 +47,8 @@ class BackboneInfo:
         mean, std: Per channel, of pixels scaled to 0..1: what is subtracted and divided by before the network, unless
             the weights' passport says otherwise (`normalisation`).
         passports: Weights that are known for it; the first that has a `repo` is the one that the hub gives.
+        own_weights: For a model of another package: writes the weights that it comes with as a file that `load_weights`
+            reads, and gives its path and what is to be known of it, in words.
     """
 
     channels: tuple[int, ...]
@@ -58,6 +61,7 @@ class BackboneInfo:
     mean: Triple = (0.5, 0.5, 0.5)
     std: Triple = (0.5, 0.5, 0.5)
     passports: tuple[Passport, ...] = ()
+    own_weights: Callable[[], tuple[Path, tuple[str, ...]]] | None = None
 
 
 class Backbone(nn.Module, ABC):
@@ -78,6 +82,9 @@ class Backbone(nn.Module, ABC):
     margins_px: tuple[int, ...] = ()  # one for each map where convolutions are unpadded; empty where all are padded
     # Smallest and largest side (None: no limit) that it accepts; what the registry states, unless options change it
     sizes_px: tuple[int, int | None] | None = None
+    # State-dict prefixes of what only the finer maps pass, a norm of their own for example: the embedding does not depend on it.
+    side_parts: tuple[str, ...] = ()
+    in_windows: bool = False  # cells of one window see the same pixels (Swin): what they see moves by whole windows
 
     @abstractmethod
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
@@ -137,14 +144,20 @@ class Backbone(nn.Module, ABC):
         return self.answers(x)[1]
 
 
-BACKBONES: Registry[BackboneInfo] = Registry("backbone", "fovea.models.backbones")
+def _of_a_family(name: str) -> Entry[BackboneInfo]:
+    from fovea.models.family import family_entry  # it needs this module
+
+    return family_entry(name)
+
+
+BACKBONES: Registry[BackboneInfo] = Registry("backbone", "fovea.models.backbones", elsewhere=_of_a_family)
 
 
 def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None = None, **options: Any) -> Backbone:
     """A backbone by name, with fresh random weights.
 
     Args:
-        name: One of `list_backbones()`.
+        name: One of `list_backbones()`, or a model of another package: "timm:NAME", "transformers:FOLDER or OWNER/NAME".
         num_classes: Outputs of the classifier; 0 leaves it off, and `forward` gives the embedding.
         pooling: Without a classifier: the mean ("avg") or the largest ("max") over the places of the coarsest map, or
             the map itself ("none"). By default the embedding that the network's own classifier reads.

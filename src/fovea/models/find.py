@@ -90,6 +90,10 @@ def candidates() -> dict[str, Where]:
 
 def _auto(entry: Entry[BackboneInfo]) -> ResolvedWeights:
     looked: dict[str, str] = {}
+    if entry.info.own_weights:
+        written, notes = entry.info.own_weights()
+        found = _found(entry, written, "path", "as its package reads them")
+        return replace(found, notes=(*found.notes, *notes))
     if paths := _in_folder(entry.name):
         others = f", the first of {len(paths)} that fit" if len(paths) > 1 else ""
         return _found(entry, paths[0], "folder", f"in the {_FOLDER_VARIABLE} folder ({paths[0].name}{others})")

@@ -68,7 +68,8 @@ def train(
         strategy: "probe" learns a head on the embeddings of a frozen backbone; "frozen" does so from augmented pictures;
             "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
-        backbone: A name from `fovea models`, or "auto".
+        backbone: A name from `fovea models`, or "auto"; or a network of another package: timm:NAME, transformers:OWNER/NAME, or
+            the path of its folder in place of the name.
         weights: "auto", "none", a file (.safetensors, .pth), the folder of an earlier run, or hub:OWNER/NAME@REVISION.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
         image_size: Side in pixels of the square that the network sees; by default the weights' own.
