@@ -24,6 +24,10 @@ COMMANDS = {
         *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay", "balance", "unfreeze", "layer_decay", "batch_norm"),
         *("precision", "compile"),
     ],
+    "experiment": [
+        *("data", "out", "strategies", "seeds", "vary", "budget", "backbone", "weights", "image_size", "augment", "epochs", "batch_size"),
+        "overwrite",
+    ],
     "audit": ["data", "out", "apply", "subset", "labels", "backbone", "weights", "split_by", "seed"],
     "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],
     "predict": ["bundle", "paths", "out", "top", "overwrite"],

@@ -1,5 +1,6 @@
 """RUN, the folder that `train` writes: where each file stands, and whether one may be begun, resumed or must be left alone."""
 
+import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -225,6 +226,15 @@ def load_metrics(path: str | Path) -> Metrics:
         raise InputError(
             f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again"
         ) from error
+
+
+def load_history(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a run's `history.csv`, numbers as numbers; none where there were no epochs."""
+    with suppress(OSError), open(RunFolder(Path(path)).history, newline="", encoding="utf-8") as file:
+        return [
+            {name: value if name == "split" else float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)
+        ]
+    return []
 
 
 # What a run consists of. A folder of these names that holds other files, or a report without a run, is somebody else's.

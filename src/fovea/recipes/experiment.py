@@ -1,0 +1,306 @@
+"""Which is really better: several trainings of the same data, in turn, side by side with their intervals."""
+
+import itertools
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, get_type_hints
+
+from fovea.data import open_source
+from fovea.errors import FoveaError, InputError
+from fovea.files import check_outside, ready_folder, write_csv, write_json
+from fovea.metrics.intervals import mean_interval, wilson
+from fovea.progress import say
+from fovea.recipes._results import command_line
+from fovea.recipes.train import train
+from fovea.report import ReportData, write_report
+from fovea.training.run import Metrics, load_history, load_metrics
+from fovea.training.settings import TrainSettings, checked
+from fovea.versions import versions
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One combination, over its seeds.
+
+    Args:
+        name: What sets it apart, in words.
+        accuracies: On validation, one for each seed.
+        interval: 95 % interval of the accuracy to expect of another seed's mean, or Wilson's for a single seed.
+        loss: Mean validation loss.
+        seconds: Mean, of the whole training.
+        runs: Their folders.
+        history: Of the first seed.
+        num_validation: Pictures.
+        problem: Why it was not trained; then the rest is empty.
+    """
+
+    name: str
+    accuracies: tuple[float, ...] = ()
+    interval: tuple[float, float] = (0.0, 1.0)
+    loss: float = float("nan")
+    seconds: float = 0.0
+    runs: tuple[str, ...] = ()
+    history: tuple[dict[str, Any], ...] = ()
+    num_validation: int = 0
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in experiment.json, and in the report's comparison."""
+        return {
+            "name": self.name,
+            "accuracy": fmean(self.accuracies) if self.accuracies else None,
+            "accuracy_ci95": list(self.interval) if self.accuracies else None,
+            "accuracies": list(self.accuracies),
+            "loss": self.loss if self.accuracies else None,
+            "seconds": self.seconds,
+            "n": self.num_validation,
+            "runs": list(self.runs),
+            "history": list(self.history),
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All ways, the best first."""
+
+    ways: list[Way]
+    report: Path
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ways": [way.to_json() for way in self.ways], "report": str(self.report), "notes": list(self.notes)}
+
+    def to_text(self) -> str:
+        """A table for people."""
+        width = max(len(way.name) for way in self.ways)
+        lines = [f"{'':{width}}  validation accuracy, 95 % interval   loss    seconds  seeds"]
+        for way in self.ways:
+            if way.problem:
+                lines.append(f"{way.name:{width}}  {way.problem}")
+                continue
+            low, high = way.interval
+            lines.append(
+                f"{way.name:{width}}  {fmean(way.accuracies):>7.1%}  ({low:.1%} to {high:.1%})".ljust(width + 39)
+                + f"{way.loss:>7.3f}  {way.seconds:>8.1f}  {len(way.accuracies):>5}"
+            )
+        return "\n".join([*lines, *self.notes, f"report: {self.report}"])
+
+
+def experiment(
+    data: str,
+    *,
+    out: str,
+    strategies: str = "scratch,probe,frozen,finetune",
+    seeds: int = 3,
+    vary: str | None = None,
+    budget: str | None = None,
+    backbone: str = "auto",
+    weights: str = "auto",
+    image_size: int | None = None,
+    augment: str = "auto",
+    epochs: int | None = None,
+    batch_size: int = 32,
+    overwrite: bool = False,
+) -> Experiment:
+    """Train the same pictures in several ways, with several seeds, and set them side by side.
+
+    Ways are judged on the validation pictures: the test pictures are for the one that you choose in the end. A stopped
+    experiment goes on where it was.
+
+    Args:
+        data: As for `fovea train`.
+        out: The folder to write: a run for each way and seed, experiment.json, experiment.csv and report.html.
+        strategies: Which, with commas between them.
+        seeds: How many trainings of each way: seeds 0, 1, 2, ...
+        vary: Other options of `fovea train` to try in all combinations: "optimizer=sgd,adam lr=0.1,0.01".
+        budget: No training begins after this long, for example "90s", "10m" or "2h".
+        backbone: As for `fovea train`.
+        weights: As for `fovea train`; strategies that learn from nothing take none.
+        image_size: As for `fovea train`.
+        augment: As for `fovea train`; strategies that look at each picture once take none.
+        epochs: As for `fovea train`.
+        batch_size: As for `fovea train`.
+        overwrite: Train anew what stands in `out` already.
+
+    Returns:
+        The ways, best first.
+    """
+    ends = time.monotonic() + _seconds(budget) if budget else float("inf")
+    names = _words(strategies, "--strategies")
+    if seeds < 1:
+        raise InputError("--seeds is less than one", got=str(seeds), expected="1 or more", fix="leave it out for 3")
+    varied = _varied(vary)
+    with open_source(data) as source:
+        check_outside(out, source.location)
+    folder = ready_folder(out)
+    shared = {
+        "backbone": backbone,
+        "weights": weights,
+        "image_size": image_size,
+        "augment": augment,
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+    plans = [(name, dict(zip(varied, values, strict=True))) for name in names for values in itertools.product(*varied.values())]
+    found: dict[str, list[tuple[Path, Metrics]]] = {}
+    problems: dict[str, str] = {}
+    for seed in range(seeds):  # all ways with one seed, then all with the next: a budget that ends cuts no way off
+        for strategy, values in plans:
+            title = _title(strategy, values, several=len(names) > 1 or not varied)
+            if time.monotonic() > ends and (seed or found):
+                problems.setdefault(title, "not trained: the budget was spent")
+                continue
+            place = folder / re.sub(r"[^\w.=-]+", "_", f"{title}-{seed}")
+            options = _fitting(strategy, shared | values)
+            say(f"{title}, seed {seed}")
+            try:
+                found.setdefault(title, []).append((place, _trained(data, place, strategy, seed, options, overwrite=overwrite)))
+            except FoveaError as error:
+                found.pop(title) if not found[title] else None
+                problems[title] = error.problem
+    ways = [_way(title, runs) for title, runs in found.items() if runs]
+    ways = sorted(ways, key=lambda way: -fmean(way.accuracies)) + [
+        Way(title, problem=told) for title, told in problems.items() if title not in found
+    ]
+    if not any(way.accuracies for way in ways):
+        raise InputError(
+            "none of the ways could be trained",
+            got="; ".join(f"{way.name}: {way.problem}" for way in ways),
+            expected="one that can",
+            fix="mend what it says",
+        )
+    notes = _notes(ways, seeds, problems)
+    result = Experiment(ways, folder / "report.html", notes)
+    write_json(folder / "experiment.json", result.to_json())
+    write_csv(
+        folder / "experiment.csv",
+        ("way", "seed", "validation_accuracy", "seconds", "run"),
+        [
+            (way.name, seed, value, way.seconds, run)
+            for way in ways
+            for seed, (value, run) in enumerate(zip(way.accuracies, way.runs, strict=True))
+        ],
+    )
+    asked = {
+        "Data": data,
+        "Ways": str(len(plans)),
+        "Seeds": str(seeds),
+        **({"Varied": vary} if vary else {}),
+        **({"Budget": budget} if budget else {}),
+    }
+    command = command_line(
+        "experiment", data, out=out, strategies=strategies, seeds=seeds, vary=vary, budget=budget, backbone=backbone, weights=weights,
+        image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
+    )  # fmt: skip
+    first = load_metrics(next(way.runs[0] for way in ways if way.runs))
+    write_report(
+        result.report,
+        ReportData(
+            title=f"{Path(data).name or data}: which way learns best?", asked=asked, command=command, notes=notes, class_names=first.class_names,
+            num_files=first.num_files, comparison=[way.to_json() for way in ways if way.accuracies],
+            versions=versions("fovea", "numpy", "torch", "onnxruntime"),
+        ),
+    )  # fmt: skip
+    return result
+
+
+def _trained(data: str, place: Path, strategy: str, seed: int, options: dict[str, Any], *, overwrite: bool) -> Metrics:
+    """The metrics of a run: as it stands there, or trained now."""
+    if (place / "metrics.json").exists() and not overwrite:
+        return load_metrics(place)
+    return train(data, out=str(place), strategy=strategy, seed=seed, overwrite=overwrite, **options).metrics
+
+
+def _way(title: str, runs: Sequence[tuple[Path, Metrics]]) -> Way:
+    judged = [metrics.validation for _, metrics in runs if metrics.validation]
+    accuracies = tuple(split.accuracy for split in judged)
+    n = judged[0].n if judged else 0
+    interval = mean_interval(accuracies) if len(accuracies) > 1 and stdev(accuracies) > 0 else wilson(round(accuracies[0] * n), n)
+    return Way(
+        name=title,
+        accuracies=accuracies,
+        interval=interval,
+        loss=fmean(split.nll for split in judged),
+        seconds=fmean(metrics.timing.total_s for _, metrics in runs),
+        runs=tuple(str(place) for place, _ in runs),
+        history=tuple(load_history(runs[0][0])),
+        num_validation=n,
+    )
+
+
+def _notes(ways: Sequence[Way], seeds: int, problems: dict[str, str]) -> tuple[str, ...]:
+    told = [
+        "Judged on the validation pictures; the test pictures were not looked at to choose."
+        + (
+            " The interval is that of the mean over the seeds (Student's t)."
+            if seeds > 1
+            else " The interval is Wilson's, of one training."
+        )
+    ]
+    trained = [way for way in ways if way.accuracies]
+    for other in trained[1:]:
+        pairs = [a - b for a, b in zip(trained[0].accuracies, other.accuracies, strict=False)]
+        if len(pairs) > 1 and stdev(pairs) > 0:
+            low, high = mean_interval(pairs, bounds=(-1.0, 1.0))
+            sure = "" if low > 0 else ", which may be luck"
+            told.append(f"{trained[0].name} against {other.name}, seed by seed: {fmean(pairs):+.1%} ({low:+.1%} to {high:+.1%}){sure}.")
+    told += [f"{title}: {problem}." for title, problem in problems.items()]
+    return tuple(told)
+
+
+def _title(strategy: str, values: dict[str, Any], *, several: bool) -> str:
+    parts = [strategy] if several or not values else []
+    return ", ".join([*parts, *(f"{name} {value}" for name, value in values.items())])
+
+
+def _fitting(strategy: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options without those that a strategy refuses: weights where it learns from nothing, augmentation where it looks once."""
+    from fovea.training.strategy import STRATEGIES
+
+    info = STRATEGIES[strategy].info
+    if not info.needs_weights:
+        options = options | {"weights": "auto", "backbone": options["backbone"] if options["weights"] == "none" else "auto"}
+    if not info.augments:
+        options = options | {"augment": "auto"}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _words(text: str, option: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise InputError(
+            f"{option} names nothing", got=repr(text), expected="names with commas between them", fix="for example probe,finetune"
+        )
+    return words
+
+
+def _varied(text: str | None) -> dict[str, list[Any]]:
+    """Names to values, each checked as `train` would: "optimizer=sgd,adam lr=0.1"."""
+    found: dict[str, list[Any]] = {}
+    kinds = get_type_hints(TrainSettings)
+    for part in (text or "").split():
+        name, equals, values = part.partition("=")
+        name = name.removeprefix("--").replace("-", "_")
+        if not equals or name not in kinds or name in ("data", "strategy", "seed"):
+            raise InputError(
+                f"--vary cannot read {part!r}",
+                got=part,
+                expected="option=value,value with an option of `fovea train`",
+                fix="for example optimizer=sgd,adam",
+            )
+        found[name] = [getattr(checked(data="", **{name: value}), name) for value in _words(values, "--vary")]
+    return found
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if not found or float(found[1]) <= 0:
+        raise InputError("--budget is no time", got=repr(text), expected="a number with s, m or h", fix="for example 90s, 10m or 2h")
+    return float(found[1]) * _UNITS_S[found[2] or "s"]
