@@ -1,13 +1,16 @@
 """What every backbone is: pixels in, feature maps with declared channels and strides out, and a classifier that comes off."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
+from fovea.models.origins import Origin
 from fovea.models.passport import Passport, Triple
 from fovea.registry import Registry
 from fovea.types import FeatureMaps
@@ -69,6 +72,9 @@ class Backbone(nn.Module, ABC):
     margins_px: tuple[int, ...] = ()  # one for each map where convolutions are unpadded; empty where all are padded
     # Smallest and largest side (None: no limit) that it accepts, where options change what the registry states.
     sizes_px: tuple[int, int | None] | None = None
+    origins: tuple[Origin, ...] = ()  # other libraries' versions of it, whose weights it takes (`models/naming.py`)
+    made_as: str = ""  # its name in the registry, and the options that it was made with: `create_backbone` writes them
+    made_with: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
@@ -111,6 +117,8 @@ def create_backbone(name: str, *, num_classes: int = 0, **options: Any) -> Backb
     """
     build: Callable[..., Any] = BACKBONES[name].build
     backbone: Backbone = build(num_classes=num_classes, **options)
+    defaults = {key: each.default for key, each in inspect.signature(build).parameters.items() if each.default is not each.empty}
+    backbone.made_as, backbone.made_with = name, defaults | options
     return backbone
 
 
