@@ -35,18 +35,28 @@ for layer in network.layers:
 coarse = rng.normal(0, 2, (2, 5, 5, 3)).repeat(side // 5 + 1, axis=1).repeat(side // 5 + 1, axis=2)[:, :side, :side]  # so that they differ
 pixels = (coarse + rng.normal(0, 0.5, (2, side, side, 3))).astype(np.float32)
 
+# EfficientNet divides levels by 255 itself, and cannot be made without that: what it is fed is not what its layers see.
+fed = pixels * 255 if any(isinstance(layer, keras.layers.Rescaling) for layer in network.layers) else pixels
+
 # Batch norm takes the statistics of these pictures, and then some others near them: random weights would otherwise shrink
 # or blow up what passes through a hundred layers, and the answer, the same for any picture, would hide faults.
 norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
 for layer in norms:
     layer.momentum = 0.0
-network(pixels, training=True)
+network(fed, training=True)
 for layer in norms:
     variance = np.asarray(layer.moving_variance)
     layer.moving_mean.assign(np.asarray(layer.moving_mean) + rng.normal(0, 0.2, variance.shape) * np.sqrt(variance))
     layer.moving_variance.assign(variance * rng.uniform(0.7, 1.3, variance.shape))
 
-logits = np.asarray(network(pixels, training=False))
+logits = np.asarray(network(fed, training=False))
 network.save_weights(folder / f"{name}.weights.h5")
 np.savez(folder / f"{name}.npz", pixels=pixels.transpose(0, 3, 1, 2), logits=logits.reshape(len(logits), -1))
-print(json.dumps({"num_parameters": sum(int(np.prod(v.shape)) for v in network.trainable_weights), "apart": float(np.abs(logits[0] - logits[1]).max() / np.abs(logits).max())}))
+print(
+    json.dumps(
+        {
+            "num_parameters": sum(int(np.prod(v.shape)) for v in network.trainable_weights),
+            "apart": float(np.abs(logits[0] - logits[1]).max() / np.abs(logits).max()),
+        }
+    )
+)

@@ -191,8 +191,8 @@ def test_empty_missing_folder_and_strange(tmp_path: Path) -> None:
     assert caught(tmp_path / "empty.safetensors").got == "0 bytes"
     assert caught(tmp_path / "none.safetensors").got == "no such file"
     assert caught(tmp_path).got == "a folder"
-    (tmp_path / "w.h5").write_bytes(b"\x89HDF")
-    assert caught(tmp_path / "w.h5").got == "a file ending in '.h5'"
+    (tmp_path / "w.ckpt").write_bytes(b"\x89HDF")
+    assert caught(tmp_path / "w.ckpt").got == "a file ending in '.ckpt'"
 
 
 def test_torch_files(tmp_path: Path) -> None:

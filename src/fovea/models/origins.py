@@ -37,11 +37,12 @@ class Origin:
         return "Keras" if self.library == "keras" else self.library
 
 
-# The three ways of `keras.applications.imagenet_utils.preprocess_input`
-KERAS_TF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-KERAS_TORCH = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-# "caffe" takes (103.939, 116.779, 123.68) from levels with blue first; ours are normalised before their order is turned
-KERAS_CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
+# How pixels of 0..1 are scaled: by halves, with ImageNet's statistics (torchvision's way too), and as Caffe did. These are the
+# three modes of `keras.applications.imagenet_utils.preprocess_input`, which calls them tf, torch and caffe.
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+# Caffe's takes (103.939, 116.779, 123.68) from levels with blue first; ours are normalised before their order is turned
+CAFFE = ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255, 1 / 255, 1 / 255))
 
 
 def keras_order(*branches: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.origins import KERAS_TORCH, Origin
+from fovea.models.origins import IMAGENET, Origin
 from fovea.types import FeatureMaps
 
 _GROWTH, _NARROW = 32, 4  # channels that a layer adds, and how many times as many its 1x1 convolution has
@@ -50,7 +50,7 @@ class DenseNet(Backbone):
     margins_px = (-3, -3, -3, -3)  # the stem rounds up twice, the transitions down
     origins = (
         Origin("torchvision", renames=((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)),  # its files of 2017: norm.1
-        Origin("keras", options={"eps": 1.001e-5}, scaling=KERAS_TORCH),
+        Origin("keras", options={"eps": 1.001e-5}, scaling=IMAGENET),
     )
 
     def __init__(self, num_classes: int, eps: float) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import ConvReLU, Kernel, initialise_convolutions, without_scale
-from fovea.models.origins import KERAS_TF, Origin, keras_order
+from fovea.models.origins import HALVES, Origin, keras_order
 from fovea.types import FeatureMaps
 
 
@@ -80,7 +80,7 @@ class InceptionResNetV2(Backbone):
     margins_px = (5, 15, 19, 27, 43)
     num_features = 1536
     sizes_px = (75, None)
-    origins = (Origin("keras", gamma=False, scaling=KERAS_TF),)
+    origins = (Origin("keras", gamma=False, scaling=HALVES),)
 
     def __init__(self, num_classes: int, dropout: float, norm_scale: bool) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import ConvReLU, initialise_convolutions, without_scale
-from fovea.models.origins import KERAS_TF, Origin, keras_order
+from fovea.models.origins import HALVES, Origin, keras_order
 from fovea.types import FeatureMaps
 
 
@@ -153,7 +153,7 @@ class InceptionV3(Backbone):
     sizes_px = (75, None)
     origins = (
         Origin("torchvision", auxiliary=("AuxLogits.",)),
-        Origin("keras", options={"count_outside": False}, gamma=False, scaling=KERAS_TF),
+        Origin("keras", options={"count_outside": False}, gamma=False, scaling=HALVES),
     )
 
     def __init__(self, num_classes: int, dropout: float, count_outside: bool, norm_scale: bool) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions
-from fovea.models.origins import KERAS_TF, Origin
+from fovea.models.origins import HALVES, Origin
 from fovea.types import FeatureMaps
 
 # channels and stride of each block, by stage: table 1
@@ -34,7 +34,7 @@ class _Separable(nn.Module):
 class MobileNetV1(Backbone):
     classifier_name = "classifier"
     strides = _STRIDES
-    origins = (Origin("keras", options={"padding": "same", "eps": _EPS}, scaling=KERAS_TF), Origin("timm", options={"eps": 1e-5}))
+    origins = (Origin("keras", options={"padding": "same", "eps": _EPS}, scaling=HALVES), Origin("timm", options={"eps": 1e-5}))
 
     def __init__(self, num_classes: int, width: float, padding: Padding, eps: float, dropout: float) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, Passport
 from fovea.models.layers.conv import Padding, conv2d, round_to_8
-from fovea.models.origins import KERAS_TF, Origin
+from fovea.models.origins import HALVES, IMAGENET, Origin
 from fovea.types import FeatureMaps
 
 # expansion, channels, repeats, stride of the first: table 2 of the paper
@@ -55,7 +55,7 @@ class _InvertedResidual(nn.Module):
 
 class MobileNetV2(Backbone):
     classifier_name = "classifier"
-    origins = (Origin("torchvision"), Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=KERAS_TF))
+    origins = (Origin("torchvision", scaling=IMAGENET), Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=HALVES))
 
     def __init__(self, num_classes: int, width: float, padding: Padding, eps: float) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, Passport
 from fovea.models.layers.conv import conv2d
-from fovea.models.origins import KERAS_CAFFE, Origin, keras_order
+from fovea.models.origins import CAFFE, Origin, keras_order
 from fovea.types import FeatureMaps
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -76,7 +76,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int, *, bias: bool = 
     return nn.Sequential(conv2d(in_channels, out_channels, 1, stride=stride, bias=bias), nn.BatchNorm2d(out_channels, eps=eps))
 
 
-_ORIGINS = (Origin("keras", options={"variant": "keras"}, feeding={"bgr": True}, scaling=KERAS_CAFFE),)
+_ORIGINS = (Origin("keras", options={"variant": "keras"}, feeding={"bgr": True}, scaling=CAFFE),)
 
 
 class ResNet(Backbone):

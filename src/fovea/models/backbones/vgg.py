@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.origins import KERAS_CAFFE, Origin
+from fovea.models.origins import CAFFE, Origin
 from fovea.types import FeatureMaps
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -61,7 +61,7 @@ class VGG(Backbone):
     margins_px = (0,) * len(_STRIDES)  # halving rounds down
     num_features = _DENSE
     sizes_px = (32, None)
-    origins = (Origin("torchvision"), Origin("keras", feeding={"bgr": True}, scaling=KERAS_CAFFE))
+    origins = (Origin("torchvision"), Origin("keras", feeding={"bgr": True}, scaling=CAFFE))
 
     def __init__(self, num_classes: int, plan: tuple[tuple[int, ...], ...], *, batch_norm: bool, dropout: float, bgr: bool = False) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions
-from fovea.models.origins import KERAS_TF, Origin
+from fovea.models.origins import HALVES, Origin
 from fovea.types import FeatureMaps
 
 _EPS = 0.001
@@ -72,7 +72,7 @@ class Xception(Backbone):
     strides = (2, 4, 8, 16, 32)
     margins_px = (5, 3, -1, -9, -25)  # an unpadded stem, then halvings that round up
     num_features = 2048
-    origins = (Origin("keras", options={"padding": "same", "eps": _EPS}, scaling=KERAS_TF), Origin("timm", options={"eps": 1e-5}))
+    origins = (Origin("keras", options={"padding": "same", "eps": _EPS}, scaling=HALVES), Origin("timm", options={"eps": 1e-5}))
 
     def __init__(self, num_classes: int, padding: Padding, eps: float, dropout: float) -> None:
         super().__init__()
