@@ -196,6 +196,7 @@ Change = Callable[[Variables], object]
             lambda found: found.update({"functional/layers/conv2d": [np.zeros(3)]}),
             "a variable named 'layers/functional/layers/conv2d/vars/0'",
         ),
+        (lambda found: found.update(conv2d_0=found["conv2d"]), "conv2d_0 with 1 variables"),
         (lambda found: found.clear(), "no variables of layers"),
         (lambda found: found.update(conv2d_2=[found["conv2d_2"][0], np.zeros(1)]), "conv2d_2 (weight"),
         (lambda found: found.update(conv2d_1=[found["conv2d_1"][0].T]), "layers/conv2d_1/vars/0"),

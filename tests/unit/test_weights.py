@@ -252,6 +252,10 @@ def test_the_hash_sees_what_matters() -> None:
     same, symmetric = create_backbone("mobilenet_v2", padding="same"), create_backbone("mobilenet_v2")
     symmetric.load_state_dict(same.state_dict())
     assert weights_hash(same) != weights_hash(symmetric)  # the same numbers, and other answers
+    for name, options in (("squeezenet1_0", {"bgr": True}), ("resnet50", {"bgr": True}), ("inception_v3", {"count_outside": False})):
+        other, plain = create_backbone(name, **options), create_backbone(name)
+        plain.load_state_dict(other.state_dict())
+        assert weights_hash(other) != weights_hash(plain), name
 
 
 # --- finding

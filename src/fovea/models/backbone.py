@@ -117,8 +117,8 @@ def create_backbone(name: str, *, num_classes: int = 0, **options: Any) -> Backb
     """
     build: Callable[..., Any] = BACKBONES[name].build
     backbone: Backbone = build(num_classes=num_classes, **options)
-    defaults = {key: each.default for key, each in inspect.signature(build).parameters.items() if each.default is not each.empty}
-    backbone.made_as, backbone.made_with = name, defaults | options
+    defaults = {key: each.default for key, each in inspect.signature(build).parameters.items() if key != "num_classes"}
+    backbone.made_as, backbone.made_with = name, defaults | options  # an option without a default is among the given ones
     return backbone
 
 

@@ -18,7 +18,7 @@ from fovea.errors import WeightsError, missing_extra
 
 KERAS_SUFFIX = ".h5"
 _EXPECTED = "a file that Keras 3 wrote with model.save_weights('NAME.weights.h5')"
-_NAME = re.compile(r"(?P<kind>.+?)(?:_(?P<number>\d+))?")
+_NAME = re.compile(r"(?P<kind>.+?)(?:_(?P<number>[1-9]\d*))?")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _layers(path: Path, found: dict[str, Part]) -> tuple[list[KerasLayer], list[
     others = []
     for name, part in found.items():
         match name.split("/"):
-            case ["layers", layer, "vars", index] if index.isdigit() and (named := _NAME.fullmatch(layer)):
+            case ["layers", layer, "vars", index] if index.isdecimal() and str(int(index)) == index and (named := _NAME.fullmatch(layer)):
                 layers.setdefault((named["kind"], int(named["number"] or 0)), {})[int(index)] = part
             case ["optimizer", *_] | ["layers", _, "seed_generator", *_]:
                 others.append(part)

@@ -111,10 +111,12 @@ def numbered(file: TensorFile) -> list[Layer] | None:
         modules.setdefault(tuple(path), {})[key] = Part(name, shape, name in file.floating, partial(file.read, name))
         for depth, word in enumerate(path):
             children.setdefault(tuple(path[:depth]), set()).add(word)
-    if not children.pop((), set()) <= {"features", "classifier"}:
+    if () in modules or not children.pop((), set()) <= {"features", "classifier"}:
         return None
     if not all(
-        all(word.isdigit() for word in words) or words <= set(_SQUEEZE) or (len(words) == 1 and words <= _CONTAINERS)
+        all(word.isdecimal() and str(int(word)) == word for word in words)
+        or words <= set(_SQUEEZE)
+        or (len(words) == 1 and words <= _CONTAINERS)
         for words in children.values()
     ):
         return None
