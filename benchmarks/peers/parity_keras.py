@@ -24,13 +24,17 @@ keras.utils.set_random_seed(0)
 rng = np.random.default_rng(0)
 network = getattr(keras.applications, name)(weights=None, classifier_activation=None, input_shape=(side, side, 3), **options)
 
+norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+bias = 0.2 if norms else 0.02  # without batch norm, biases soon drown what comes from the picture
 for layer in network.layers:
     if isinstance(layer, keras.layers.Normalization):  # of pixels: what it holds is a count and statistics, not weights
         continue
     for variable in layer.weights:
         if len(variable.shape) == 1:
             size = tuple(variable.shape)
-            variable.assign(rng.uniform(0.7, 1.3, size) if variable.name == "gamma" else rng.normal(0, 0.2, size))
+            variable.assign(rng.uniform(0.7, 1.3, size) if variable.name == "gamma" else rng.normal(0, bias, size))
+        elif not norms:
+            variable.assign(np.asarray(variable) * 2**0.5)  # Keras's first weights keep the size of a map only without relu
 
 coarse = rng.normal(0, 2, (2, 5, 5, 3)).repeat(side // 5 + 1, axis=1).repeat(side // 5 + 1, axis=2)[:, :side, :side]  # so that they differ
 pixels = (coarse + rng.normal(0, 0.5, (2, side, side, 3))).astype(np.float32)
@@ -40,7 +44,6 @@ fed = pixels * 255 if any(isinstance(layer, keras.layers.Rescaling) for layer in
 
 # Batch norm takes the statistics of these pictures, and then some others near them: random weights would otherwise shrink
 # or blow up what passes through a hundred layers, and the answer, the same for any picture, would hide faults.
-norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
 for layer in norms:
     layer.momentum = 0.0
 network(fed, training=True)

@@ -47,18 +47,22 @@ else:
 
     network = getattr(torchvision.models, name)(weights=None, **options)
 
+norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+normed = norms or any(isinstance(module, torch.nn.LayerNorm) for module in network.modules())
+bias = 0.2 if normed else 0.02  # without norms, biases soon drown what comes from the picture
 with torch.no_grad():
     for key, tensor in network.named_parameters():
         if tensor.dim() == 1 and key.endswith("weight"):
             tensor.uniform_(0.7, 1.3)
         elif tensor.dim() == 1 or "token" in key or "embed" in key:
-            tensor.normal_(0, 0.2)
+            tensor.normal_(0, bias)
+        elif not normed:
+            torch.nn.init.kaiming_normal_(tensor)  # torch's first weights shrink a map
     coarse = 2 * torch.randn(2, 3, 5, 5).repeat_interleave(side // 5 + 1, 2).repeat_interleave(side // 5 + 1, 3)[..., :side, :side]
     pixels = coarse + 0.5 * torch.randn(2, 3, side, side)  # two that differ
 
     # Batch norm takes the statistics of these pictures, and then some others near them: random weights would otherwise shrink
     # or blow up what passes through a hundred layers, and the answer, the same for any picture, would hide faults.
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     network.eval()
     for module in norms:
         module.momentum = 1.0

@@ -33,7 +33,8 @@ def stranger(entry: Entry[BackboneInfo], path: Path, digest: str, file: TensorFi
         notes += [f"its tensors are named as {origin.called}'s: the backbone is made with {made}"] if made else []
     mean, std = scaling or (info.mean, info.std)
     fed = f"{origin.called}'s weights of {entry.name} are" if origin and scaling else f"{entry.name} is by default"
-    notes.insert(0, f"{path.name} is unknown here and carries no passport: it is fed as {fed} (mean {mean}, std {std})")
+    known = [tuple(round(value, 4) for value in values) for values in (mean, std)]
+    notes.insert(0, f"{path.name} is unknown here and carries no passport: it is fed as {fed} (mean {known[0]}, std {known[1]})")
     if same:
         options["padding"] = "same"
         notes.append("its metadata speaks of 'same' padding: the backbone is made with padding='same'")
