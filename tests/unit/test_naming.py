@@ -218,6 +218,13 @@ def test_broken_files_of_keras(keras_file: Path, tmp_path: Path) -> None:
         assert refused(narrow(), path).problem == f"the weights file {str(path)!r} is broken or cut short"
 
 
+def test_older_files_of_keras_are_told_apart(tmp_path: Path) -> None:
+    path = write_keras(tmp_path / "model.h5", {}, model_weights__conv__kernel=np.zeros(2))
+    error = refused(narrow(), path)
+    assert error.got == "a variable named 'model_weights/conv/kernel'"
+    assert "save_weights" in error.fix
+
+
 def test_without_h5py(keras_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtra) as error:
@@ -229,6 +236,35 @@ def test_branches_are_saved_by_their_distance_from_the_end() -> None:
     assert keras_order(("a",), ("b1", "b2", "b3"), ("c1", "c2")) == ("b1", "b2", "c1", "a", "b3", "c2")
     network = create_backbone("inception_v3")
     assert network.get_submodule("Mixed_7b").keras_order[:3] == ("branch3x3dbl_1", "branch3x3_1", "branch3x3dbl_2")
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "kind", "expected"),
+    [  # model.layers of Keras 3.15, whose own names are in the comments
+        # conv2_block1_ 1_conv, 2_conv, 0_conv, 3_conv
+        ("resnet50", "layer1.0", nn.Conv2d, ["conv1", "conv2", "downsample.0", "conv3"]),
+        ("resnet50", "layer1.0", nn.BatchNorm2d, ["bn1", "bn2", "downsample.1", "bn3"]),
+        # conv2d_ 8, 6, 9, 5, 7, 10, 11, where 5 is the first that was made
+        (
+            "inception_v3",
+            "Mixed_5b",
+            nn.Conv2d,
+            ["branch3x3dbl_1", "branch5x5_1", "branch3x3dbl_2", "branch1x1", "branch5x5_2", "branch3x3dbl_3", "branch_pool"],
+        ),
+        # conv2d_ 258, 254, 256, 259, 255, 257, 260, where 254 is the first that was made
+        (
+            "inception_resnet_v2",
+            "mixed_7a",
+            nn.Conv2d,
+            ["branch2.0", "branch0.0", "branch1.0", "branch2.1", "branch0.1", "branch1.1", "branch2.2"],
+        ),
+    ],
+)
+def test_the_order_is_that_of_keras(name: str, part: str, kind: type[nn.Module], expected: list[str]) -> None:
+    network = naming.sketch(name)
+    found = [layer.name for layer in matching.own_layers(network, keras=True) or []]
+    inside = [each.removeprefix(f"{part}.") for each in found if each.startswith(f"{part}.")]
+    assert [each.removesuffix(".conv") for each in inside if isinstance(network.get_submodule(f"{part}.{each}"), kind)] == expected
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in BACKBONES])
