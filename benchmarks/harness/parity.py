@@ -62,7 +62,7 @@ def compare(cases: Sequence[Case], python: str, options: Options) -> Answer:
         figures=[
             *(
                 Figure(
-                    f"{parity.case.ours} = {parity.case.library}'s {parity.case.theirs}",
+                    f"{_told(parity.case)} = {parity.case.library}'s {parity.case.theirs}",
                     *[parity.difference_ppm] * 3,
                     parity.num_logits,
                     "logits",
@@ -81,6 +81,10 @@ def compare(cases: Sequence[Case], python: str, options: Options) -> Answer:
             f"Other numbers of parameters: {', '.join(case.theirs for case in other)}." if other else "",
         ],
     )
+
+
+def _told(case: Case) -> str:
+    return case.ours + (f" ({', '.join(f'{name}={value}' for name, value in case.options)})" if case.options else "")
 
 
 def _one(case: Case, python: str, folder: Path) -> _Parity:
