@@ -37,6 +37,8 @@ VARIANTS: list[Any] = [
     pytest.param("alexnet", {"variant": "2012"}, marks=pytest.mark.slow),
     ("minception", {"second_kernel": 1, "scaled": "input", "batch_norm": False}),
     ("vit_tiny", {"size_px": 64}),
+    pytest.param("resnet50", {"variant": "keras", "bgr": True}, marks=pytest.mark.slow),
+    pytest.param("inception_v3", {"count_outside": False, "norm_scale": False}, marks=pytest.mark.slow),
 ]
 
 

@@ -355,3 +355,18 @@ def test_a_picture_smaller_than_the_network_can_take(name: str) -> None:
     side = BACKBONES[name].info.smallest_input_px - 1
     with pytest.raises(InputError, match=f"{side} x {side} px"):
         backbone(torch.zeros(1, 3, side, side, device="meta"))
+
+
+def test_weights_of_the_whole_network_load_into_a_pooled_one(tmp_path: Any) -> None:
+    from fovea.models.passport import Passport
+    from fovea.models.weights import load_weights, save_weights
+
+    whole = create_backbone("lenet5", num_classes=3).eval()
+    passport = Passport(name="x", sha256="", licence="", trained_on="", image_size_px=28, score="")
+    path = save_weights(whole, tmp_path / "lenet5.safetensors", passport)
+    pooled = create_backbone("lenet5", pooling="max").eval()
+    report = load_weights(pooled, path)
+    assert set(report.unused) == {f"{part}.{kind}" for part in ("fc1", "fc2", "fc3") for kind in ("weight", "bias")}
+    x = _picture(whole)
+    with torch.inference_mode():
+        assert torch.equal(pooled(x), whole.forward_maps(x)[-1].amax(dim=(2, 3)))

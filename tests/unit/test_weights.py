@@ -191,8 +191,8 @@ def test_empty_missing_folder_and_strange(tmp_path: Path) -> None:
     assert caught(tmp_path / "empty.safetensors").got == "0 bytes"
     assert caught(tmp_path / "none.safetensors").got == "no such file"
     assert caught(tmp_path).got == "a folder"
-    (tmp_path / "w.h5").write_bytes(b"\x89HDF")
-    assert caught(tmp_path / "w.h5").got == "a file ending in '.h5'"
+    (tmp_path / "w.ckpt").write_bytes(b"\x89HDF")
+    assert caught(tmp_path / "w.ckpt").got == "a file ending in '.ckpt'"
 
 
 def test_torch_files(tmp_path: Path) -> None:
@@ -252,6 +252,10 @@ def test_the_hash_sees_what_matters() -> None:
     same, symmetric = create_backbone("mobilenet_v2", padding="same"), create_backbone("mobilenet_v2")
     symmetric.load_state_dict(same.state_dict())
     assert weights_hash(same) != weights_hash(symmetric)  # the same numbers, and other answers
+    for name, options in (("squeezenet1_0", {"bgr": True}), ("resnet50", {"bgr": True}), ("inception_v3", {"count_outside": False})):
+        other, plain = create_backbone(name, **options), create_backbone(name)
+        plain.load_state_dict(other.state_dict())
+        assert weights_hash(other) != weights_hash(plain), name
 
 
 # --- finding

@@ -1,15 +1,18 @@
 """What every backbone is: pixels in, feature maps with declared channels and strides out, and a classifier that comes off."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from fovea.errors import InputError
+from fovea.models.origins import Origin
 from fovea.models.passport import Passport, Triple
 from fovea.registry import Entry, Registry
 from fovea.types import FeatureMaps
@@ -85,6 +88,9 @@ class Backbone(nn.Module, ABC):
     # State-dict prefixes of what only the finer maps pass, a norm of their own for example: the embedding does not depend on it.
     side_parts: tuple[str, ...] = ()
     in_windows: bool = False  # cells of one window see the same pixels (Swin): what they see moves by whole windows
+    origins: tuple[Origin, ...] = ()  # other libraries' versions of it, whose weights it takes (`models/naming.py`)
+    made_as: str = ""  # its name in the registry, and the options that it was made with: `create_backbone` writes them
+    made_with: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
@@ -177,6 +183,8 @@ def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None 
         )
     backbone: Backbone = build(num_classes=num_classes, **options)
     backbone.sizes_px = backbone.sizes_px or (BACKBONES[name].info.smallest_input_px, None)
+    defaults = {key: each.default for key, each in inspect.signature(build).parameters.items() if key != "num_classes"}
+    backbone.made_as, backbone.made_with = name, defaults | options  # an option without a default is among the given ones
     return backbone if pooling is None else _pooled(backbone, pooling)
 
 

@@ -1,18 +1,18 @@
 """Where a backbone's weights are, and what they are: the `FOVEA_WEIGHTS` folder, the package, the hub, or a path."""
 
-import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fovea.errors import WeightsError
 from fovea.files import sha256_file
 from fovea.models.backbone import BACKBONES, BackboneInfo
 from fovea.models.hub import HubFile, Unreachable, cached, fetch, parse_hub
 from fovea.models.passport import METADATA_KEY, Passport, read_passport
-from fovea.models.tensor_files import open_tensors
+from fovea.models.strangers import options_of, stranger
+from fovea.models.tensor_files import TensorFile, open_tensors
 from fovea.registry import Entry
 
 Where = Literal["path", "folder", "packaged", "hub"]
@@ -122,36 +122,39 @@ def _auto(entry: Entry[BackboneInfo]) -> ResolvedWeights:
 def _found(entry: Entry[BackboneInfo], path: Path, where: Where, place: str) -> ResolvedWeights:
     """Identifies a file: by its digest, else by its own metadata, else as unknown, with a note that says what is taken for granted."""
     with open_tensors(path) as file:
-        metadata = file.metadata
-    digest = sha256_file(path)
-    for other in BACKBONES:
-        for passport in other.info.passports:
-            if passport.sha256 == digest and other.name == entry.name:
-                return ResolvedWeights(path, passport, where, _sentence(entry.name, passport, place))
-            if passport.sha256 == digest:
-                raise _of_another(entry, path, passport, other.name)
-    if METADATA_KEY in metadata:
-        try:
-            passport, notes = replace(read_passport(metadata[METADATA_KEY]), sha256=digest), tuple[str, ...]()
-        except ValueError as error:
-            raise WeightsError(
-                f"the passport in {str(path)!r} cannot be read",
-                got=str(error).splitlines()[0],
-                expected=f"JSON in the metadata key {METADATA_KEY!r}, as save_weights writes it",
-                fix="write the file anew with save_weights, or remove the key",
-            ) from error
-    else:
-        passport, notes = _stranger(entry, path, digest, metadata)
+        digest = sha256_file(path)
+        for other in BACKBONES:
+            for passport in other.info.passports:
+                if passport.sha256 == digest and other.name == entry.name:
+                    return ResolvedWeights(path, passport, where, _sentence(entry.name, passport, place))
+                if passport.sha256 == digest:
+                    raise _of_another(entry, path, passport, other.name)
+        if METADATA_KEY in file.metadata:
+            passport, notes = replace(_passport_in(file, path), sha256=digest), tuple[str, ...]()
+        else:
+            passport, notes = stranger(entry, path, digest, file)
     if passport.backbone not in ("", entry.name):
         raise _of_another(entry, path, passport, passport.backbone)
-    if unknown := sorted(set(passport.options) - _options(entry)):
+    if unknown := sorted(set(passport.options) - options_of(entry)):
         raise WeightsError(
             f"{str(path)!r} needs a {entry.name} with options that it does not have",
             got=", ".join(unknown),
-            expected="one of " + ", ".join(sorted(_options(entry))),
+            expected="one of " + ", ".join(sorted(options_of(entry))),
             fix="choose the backbone that these weights were saved from",
         )
     return ResolvedWeights(path, passport, where, _sentence(entry.name, passport, place), notes)
+
+
+def _passport_in(file: TensorFile, path: Path) -> Passport:
+    try:
+        return read_passport(file.metadata[METADATA_KEY])
+    except ValueError as error:
+        raise WeightsError(
+            f"the passport in {str(path)!r} cannot be read",
+            got=str(error).splitlines()[0],
+            expected=f"JSON in the metadata key {METADATA_KEY!r}, as save_weights writes it",
+            fix="write the file anew with save_weights, or remove the key",
+        ) from error
 
 
 def _of_another(entry: Entry[BackboneInfo], path: Path, passport: Passport, other: str) -> WeightsError:
@@ -161,32 +164,6 @@ def _of_another(entry: Entry[BackboneInfo], path: Path, passport: Passport, othe
         expected=f"weights of {entry.name}",
         fix=f"choose --backbone {other}, or other weights",
     )
-
-
-def _stranger(entry: Entry[BackboneInfo], path: Path, digest: str, metadata: Mapping[str, str]) -> tuple[Passport, tuple[str, ...]]:
-    """A passport for a file that nobody here knows: the backbone's own preprocessing, and a note that says so."""
-    info = entry.info
-    options: dict[str, Any] = {}
-    notes = [
-        f"{path.name} is unknown here and carries no passport: it is fed as {entry.name} is by default (mean {info.mean}, std {info.std})"
-    ]
-    if "same" in metadata.get("padding", "").lower() and "padding" in _options(entry):
-        options["padding"] = "same"
-        notes.append("its metadata speaks of 'same' padding: the backbone is made with padding='same'")
-    passport = Passport(
-        name=path.stem,
-        sha256=digest,
-        licence=metadata.get("licence") or metadata.get("license") or "not stated",
-        trained_on="not stated",
-        image_size_px=info.image_size_px,
-        score="not stated",
-        options=options,
-    )
-    return passport, tuple(notes)
-
-
-def _options(entry: Entry[BackboneInfo]) -> set[str]:
-    return set(inspect.signature(entry.build).parameters) - {"num_classes"}
 
 
 def _sentence(backbone: str, passport: Passport, place: str) -> str:

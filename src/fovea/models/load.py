@@ -13,8 +13,9 @@ from torch import nn
 
 from fovea.errors import WeightsError
 from fovea.files import hash_bytes, sha256_file, write_atomic
-from fovea.models.backbone import BACKBONES, Backbone, create_backbone
+from fovea.models.backbone import BACKBONES, Backbone
 from fovea.models.find import ResolvedWeights, in_run
+from fovea.models.naming import in_our_names, of_another, sketch, what_fits
 from fovea.models.passport import METADATA_KEY, Passport, read_passport
 from fovea.models.tensor_files import TensorFile, open_tensors
 
@@ -44,23 +45,23 @@ def backbone_of(weights: str | Path) -> str | None:
     """The backbone that a weights file, or the one in a RUN folder, is of: by its digest, its passport, or its tensors.
 
     Returns:
-        Its name, or None where no registered backbone has these tensors at its default options.
+        Its name, or None where no registered backbone has these tensors, at its default options or at a library's (`Backbone.origins`).
 
     Raises:
         WeightsError: The file cannot be read.
     """
     path = Path(weights).expanduser()
     path = in_run(path) if path.is_dir() else path
+    digest = sha256_file(path) if path.is_file() else ""
     with open_tensors(path) as file:
-        shapes, metadata = file.shapes, file.metadata
-    digest = sha256_file(path)
-    for entry in BACKBONES:
-        if any(passport.sha256 == digest for passport in entry.info.passports):
-            return entry.name
-    with contextlib.suppress(KeyError, ValueError):  # a passport that cannot be read is an error when it is resolved
-        if name := read_passport(metadata[METADATA_KEY]).backbone:
-            return name
-    return _what_fits(shapes)
+        for entry in BACKBONES:
+            if any(passport.sha256 == digest for passport in entry.info.passports):
+                return entry.name
+        with contextlib.suppress(KeyError, ValueError):  # a passport that cannot be read is an error when it is resolved
+            if name := read_passport(file.metadata[METADATA_KEY]).backbone:
+                return name
+        fit = what_fits(file)
+        return fit.name if fit else None
 
 
 def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, drop_classifier: bool = False) -> LoadReport:
@@ -68,23 +69,30 @@ def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, d
 
     The classifier is left as it was made where `drop_classifier` is set, and where the file has none; a backbone without
     one leaves the file's unused. Everything else must fit, name by name and shape by shape: the backbone is unchanged
-    after an error.
+    after an error. Names of torchvision and of Keras are recognised where the network is theirs too; the report says so.
 
     Raises:
-        WeightsError: The file cannot be read, is of another architecture, or knows another number of classes.
+        MissingExtra: The file is Keras's, and h5py is not installed.
+        WeightsError: The file cannot be read, is of another architecture or of one with other options, or knows another
+            number of classes.
     """
     path, notes = (weights.path, weights.notes) if isinstance(weights, ResolvedWeights) else (Path(weights), ())
     own: dict[str, torch.Tensor] = backbone.state_dict()  # shares the backbone's memory
     prefix = backbone.classifier_name + "."
-    with open_tensors(path) as file:
+    with open_tensors(path) as opened:
+        # a network that is pooled otherwise reads the file as the whole one does, and leaves the dense layers that it has not
+        whole = backbone if backbone.pooling is None or not backbone.made_as else sketch(backbone.made_as, **backbone.made_with)
+        file = in_our_names(path, opened, whole)
         heads = [{name for name in names if name.startswith(prefix)} for names in (own, file.shapes)]
         apart = set().union(*heads) if drop_classifier or not all(heads) else set()
+        apart |= {name for name in whole.state_dict() if whole is not backbone and name not in own}
         loaded = [name for name in own if name in file.shapes and name not in apart]
         _check_fit(
             path,
+            opened,
+            backbone,
             own={name: tuple(tensor.shape) for name, tensor in own.items() if name not in apart},
             found={name: shape for name, shape in file.shapes.items() if name not in apart},
-            prefix=prefix,
         )
         _check_kinds(path, [name for name in loaded if own[name].is_floating_point()], file)
         with torch.no_grad():
@@ -94,7 +102,7 @@ def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, d
             path=str(path),
             loaded=tuple(loaded),
             new=tuple(name for name in own if name not in loaded),
-            unused=tuple(sorted(set(file.shapes) - set(loaded))),
+            unused=tuple(sorted({*file.shapes, *file.left_out} - set(loaded))),
             notes=(*notes, *file.notes),
         )
 
@@ -133,8 +141,11 @@ def _check_kinds(path: Path, fractions: list[str], file: TensorFile) -> None:
         )
 
 
-def _check_fit(path: Path, *, own: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], prefix: str) -> None:
+def _check_fit(
+    path: Path, file: TensorFile, backbone: Backbone, *, own: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]
+) -> None:
     """Raises where names or shapes differ; the counters of batch norm may be missing, as in old files."""
+    prefix = backbone.classifier_name + "."
     differ = [name for name in own if name in found and own[name] != found[name]]
     missing = [name for name in own if name not in found and not name.endswith("num_batches_tracked")]
     extra = [name for name in found if name not in own]
@@ -159,21 +170,4 @@ def _check_fit(path: Path, *, own: Mapping[str, tuple[int, ...]], found: Mapping
         got, expected = f"{extra[0]} {found[extra[0]]} (and {len(extra) - 1} more that have no place)", "only the tensors of this backbone"
     else:
         return
-    fits = _what_fits(found)
-    raise WeightsError(
-        f"the weights are of another architecture: {str(path)!r}",
-        got=got,
-        expected=expected,
-        fix=f"choose --backbone {fits}" if fits else "choose the backbone, and the options, that these weights are of",
-    )
-
-
-def _what_fits(found: Mapping[str, tuple[int, ...]]) -> str | None:
-    """The registered backbone that has just these tensors at its default options, classifier aside."""
-    for entry in BACKBONES:
-        with torch.device("meta"):  # shapes without memory
-            module = create_backbone(entry.name)
-        own = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-        if own == {name: shape for name, shape in found.items() if not name.startswith(module.classifier_name + ".")}:
-            return entry.name
-    return None
+    raise of_another(path, file, backbone, got=got, expected=expected)

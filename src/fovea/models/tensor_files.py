@@ -1,4 +1,4 @@
-"""Files of named tensors: safetensors, read through a memory map, and torch's own, read without unpickling anything."""
+"""Files of named tensors: safetensors, read through a memory map, torch's own, read without unpickling anything, and Keras's."""
 
 import pickle
 from collections.abc import Callable, Iterator
@@ -11,9 +11,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from fovea.errors import WeightsError
+from fovea.models.keras_files import KERAS_SUFFIX, KerasLayer, open_keras
+from fovea.models.origins import Origin
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
-_KINDS = "a .safetensors file, or a state dict of tensors saved by torch (" + ", ".join(TORCH_SUFFIXES) + ")"
+_KINDS = "a .safetensors file, a state dict of tensors saved by torch (" + ", ".join(TORCH_SUFFIXES) + "), or Keras's .weights.h5"
 _WRAPPERS = ("state_dict", "model", "model_state_dict")  # under which training scripts keep the weights in a checkpoint
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -28,6 +30,9 @@ class TensorFile:
         floating: Names of those that hold floating-point numbers.
         read: Gives one tensor by name.
         notes: What was done to make sense of it, in words.
+        left_out: Names of what is no part of a network.
+        keras: The layers of a file that Keras wrote; their tensors lie as Keras lays them out, until `naming` knows the network.
+        origin: The library whose names were recognised, once they are ours.
     """
 
     metadata: dict[str, str]
@@ -35,6 +40,9 @@ class TensorFile:
     floating: frozenset[str]
     read: Callable[[str], torch.Tensor]
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    keras: tuple[KerasLayer, ...] | None = None
+    origin: Origin | None = None
 
 
 @contextmanager
@@ -68,6 +76,17 @@ def open_tensors(path: str | Path) -> Iterator[TensorFile]:
             read=tensors.__getitem__,
             notes=notes,
         )
+    elif path.suffix == KERAS_SUFFIX:
+        with open_keras(path) as (layers, others):
+            parts = {part.source: part for layer in layers for part in layer.variables}
+            yield TensorFile(
+                metadata={},
+                shapes={name: part.shape for name, part in parts.items()},
+                floating=frozenset(name for name, part in parts.items() if part.floating),
+                read=lambda name: parts[name].read(),
+                left_out=tuple(part.source for part in others),
+                keras=tuple(layers),
+            )
     else:
         raise WeightsError(
             f"{str(path)!r} is no weights file that can be read",

@@ -70,7 +70,8 @@ def train(
             where pretrained weights are at hand.
         backbone: A name from `fovea models`, or "auto"; or a network of another package: timm:NAME, transformers:OWNER/NAME, or
             the path of its folder in place of the name.
-        weights: "auto", "none", a file (.safetensors, .pth), the folder of an earlier run, or hub:OWNER/NAME@REVISION.
+        weights: "auto", "none", a file (.safetensors, .pth, or .weights.h5 of Keras), the folder of an earlier run, or
+            hub:OWNER/NAME@REVISION.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
         image_size: Side in pixels of the square that the network sees; by default the weights' own.
         augment: How training pictures are varied in each epoch: "none", "light", "standard", "strong" or another preset, with

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
+from fovea.models.origins import IMAGENET, Origin
 from fovea.types import FeatureMaps
 
 _GROWTH, _NARROW = 32, 4  # channels that a layer adds, and how many times as many its 1x1 convolution has
@@ -47,6 +48,10 @@ class DenseNet(Backbone):
     classifier_name = "classifier"
     strides = (4, 8, 16, 32)
     margins_px = (-3, -3, -3, -3)  # the stem rounds up twice, the transitions down
+    origins = (
+        Origin("torchvision", renames=((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),)),  # its files of 2017: norm.1
+        Origin("keras", options={"eps": 1.001e-5}, scaling=IMAGENET),
+    )
 
     def __init__(self, num_classes: int, eps: float) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import Padding, conv2d
+from fovea.models.origins import IMAGENET, Origin
 from fovea.types import FeatureMaps
 
 _STRIDES = (4, 8, 16, 32)
@@ -85,6 +86,8 @@ class EfficientNet(Backbone):
     channels = (24, 40, 112, 1280)
     strides = _STRIDES
     num_features = 1280
+    # Keras's model takes levels of 0..255 and normalises them itself, with statistics that its file holds
+    origins = (Origin("torchvision"), Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=IMAGENET))
 
     def __init__(self, num_classes: int, padding: Padding, eps: float, dropout: float) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import ConvReLU, initialise_convolutions
+from fovea.models.origins import HALVES, Origin
 from fovea.types import FeatureMaps
 
 Norm = Literal["batch", "response", "none"]
@@ -92,6 +93,8 @@ class _Auxiliary(nn.Module):
 class GoogLeNet(Backbone):
     classifier_name = "fc"
     strides = (2, 4, 8, 16, 32)
+    # with its own weights, torchvision's network turns ImageNet's scaling into that by halves, before its first layer
+    origins = (Origin("torchvision", options={"variant": "torchvision"}, scaling=HALVES, auxiliary=("aux1.", "aux2.")),)
 
     def __init__(self, num_classes: int, *, norm: Norm, module: Module, variant: Variant, auxiliary: bool, dropout: float) -> None:
         super().__init__()

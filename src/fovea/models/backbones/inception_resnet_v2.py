@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.layers.conv import ConvReLU, Kernel, initialise_convolutions
+from fovea.models.layers.conv import ConvReLU, Kernel, initialise_convolutions, without_scale
+from fovea.models.origins import HALVES, Origin, keras_order
 from fovea.types import FeatureMaps
 
 
@@ -21,6 +22,14 @@ def _chain(in_channels: int, *layers: tuple[int, Kernel], halve: bool = False) -
         convs.append(ConvReLU(in_channels, channels, kernel, stride=2 if last else 1, same=not last))
         in_channels = channels
     return convs[0] if len(convs) == 1 else nn.Sequential(*convs)
+
+
+def _order(branches: tuple[tuple[tuple[int, Kernel], ...], ...], *after: str) -> tuple[str, ...]:
+    """The layers of branches as Keras saves them, and what comes after."""
+    names = [
+        (f"branch{i}",) if len(layers) == 1 else tuple(f"branch{i}.{j}" for j in range(len(layers))) for i, layers in enumerate(branches)
+    ]
+    return (*keras_order(*names), *after)
 
 
 class _Mixed(nn.Module):
@@ -36,6 +45,7 @@ class _Mixed(nn.Module):
             else nn.MaxPool2d(3, 2)
         )
         self.add_module(f"branch{len(branches)}", pool)
+        self.keras_order = _order(branches, f"branch{len(branches)}")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([branch(x) for branch in self.children()], 1)
@@ -50,6 +60,7 @@ class _Residual(nn.Module):
         for index, layers in enumerate(branches):
             self.add_module(f"branch{index}", _chain(channels, *layers))
         self.conv2d = nn.Conv2d(sum(layers[-1][0] for layers in branches), channels, 1)
+        self.keras_order = _order(branches, "conv2d")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         found = torch.cat([self.get_submodule(f"branch{index}")(x) for index in range(self.count)], 1)
@@ -69,8 +80,9 @@ class InceptionResNetV2(Backbone):
     margins_px = (5, 15, 19, 27, 43)
     num_features = 1536
     sizes_px = (75, None)
+    origins = (Origin("keras", gamma=False, scaling=HALVES),)
 
-    def __init__(self, num_classes: int, dropout: float) -> None:
+    def __init__(self, num_classes: int, dropout: float, norm_scale: bool) -> None:
         super().__init__()
         self.conv2d_1a = ConvReLU(3, 32, 3, stride=2, same=False)
         self.conv2d_2a = ConvReLU(32, 32, 3, same=False)
@@ -88,6 +100,8 @@ class InceptionResNetV2(Backbone):
         self.dropout = nn.Dropout(dropout)
         self.classif = nn.Linear(1536, num_classes) if num_classes else nn.Identity()
         initialise_convolutions(self)
+        if not norm_scale:
+            without_scale(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         first = self.conv2d_2b(self.conv2d_2a(self.conv2d_1a(x)))  # (B, 64, (H - 5) / 2, ...)
@@ -112,11 +126,12 @@ class InceptionResNetV2(Backbone):
         source="arXiv:1602.07261",
     )
 )
-def inception_resnet_v2(*, num_classes: int = 0, dropout: float = 0.2) -> InceptionResNetV2:
+def inception_resnet_v2(*, num_classes: int = 0, dropout: float = 0.2, norm_scale: bool = True) -> InceptionResNetV2:
     """Inception-ResNet v2: large, slow and accurate.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         dropout: Share of the embedding left out in training; the paper keeps 0.8.
+        norm_scale: Whether batch norm learns a scale, as in timm; without, the network is Keras's, number for number.
     """
-    return InceptionResNetV2(num_classes, dropout)
+    return InceptionResNetV2(num_classes, dropout, norm_scale)

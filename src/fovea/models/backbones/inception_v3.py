@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
-from fovea.models.layers.conv import ConvReLU, initialise_convolutions
+from fovea.models.layers.conv import ConvReLU, initialise_convolutions, without_scale
+from fovea.models.origins import HALVES, Origin, keras_order
 from fovea.types import FeatureMaps
 
 
@@ -23,12 +24,20 @@ class _Pooled(nn.Module):
         super().__init__()
         self.count_outside = count_outside
 
+    def extra_repr(self) -> str:
+        """Said, since the hash of the weights reads what a layer says of itself."""
+        return f"count_outside={self.count_outside}"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.avg_pool2d(x, 3, 1, 1, count_include_pad=self.count_outside)
 
 
 class _MixedA(nn.Module):
     """35 x 35 cells: 1x1 | 5x5 | two 3x3 | pooled."""
+
+    keras_order = keras_order(
+        ("branch1x1",), ("branch5x5_1", "branch5x5_2"), ("branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"), ("branch_pool",)
+    )
 
     def __init__(self, in_channels: int, pooled: int, count_outside: bool) -> None:
         super().__init__()
@@ -49,6 +58,8 @@ class _MixedA(nn.Module):
 class _ReductionA(nn.Module):
     """35 to 17 cells: 3x3 | two 3x3 | max."""
 
+    keras_order = keras_order(("branch3x3",), ("branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"))
+
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.branch3x3 = ConvReLU(in_channels, 384, 3, stride=2, same=False)
@@ -61,6 +72,13 @@ class _ReductionA(nn.Module):
 
 class _MixedB(nn.Module):
     """17 x 17 cells: 1x1 | 1x7, 7x1 | twice that | pooled."""
+
+    keras_order = keras_order(
+        ("branch1x1",),
+        ("branch7x7_1", "branch7x7_2", "branch7x7_3"),
+        tuple(f"branch7x7dbl_{number}" for number in range(1, 6)),
+        ("branch_pool",),
+    )
 
     def __init__(self, width: int, count_outside: bool) -> None:
         super().__init__()
@@ -84,6 +102,8 @@ class _MixedB(nn.Module):
 class _ReductionB(nn.Module):
     """17 to 8 cells: 3x3 | 1x7, 7x1, 3x3 | max."""
 
+    keras_order = keras_order(("branch3x3_1", "branch3x3_2"), tuple(f"branch7x7x3_{number}" for number in range(1, 5)))
+
     def __init__(self) -> None:
         super().__init__()
         self.branch3x3_1, self.branch3x3_2 = ConvReLU(768, 192, 1), ConvReLU(192, 320, 3, stride=2, same=False)
@@ -101,6 +121,12 @@ class _ReductionB(nn.Module):
 
 class _MixedC(nn.Module):
     """8 x 8 cells: 1x1 | 1x3 beside 3x1 | 3x3, then 1x3 beside 3x1 | pooled."""
+
+    # the forks meet before the branches do
+    keras_order = (
+        *keras_order(("branch3x3_1",), ("branch3x3dbl_1", "branch3x3dbl_2")),
+        *("branch3x3_2a", "branch3x3_2b", "branch3x3dbl_3a", "branch3x3dbl_3b", "branch1x1", "branch_pool"),
+    )
 
     def __init__(self, in_channels: int, count_outside: bool) -> None:
         super().__init__()
@@ -125,8 +151,12 @@ class InceptionV3(Backbone):
     margins_px = (5, 15, 19, 27, 43)
     num_features = 2048
     sizes_px = (75, None)
+    origins = (
+        Origin("torchvision", auxiliary=("AuxLogits.",)),
+        Origin("keras", options={"count_outside": False}, gamma=False, scaling=HALVES),
+    )
 
-    def __init__(self, num_classes: int, dropout: float, count_outside: bool) -> None:
+    def __init__(self, num_classes: int, dropout: float, count_outside: bool, norm_scale: bool) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = ConvReLU(3, 32, 3, stride=2, same=False)
         self.Conv2d_2a_3x3 = ConvReLU(32, 32, 3, same=False)
@@ -141,6 +171,8 @@ class InceptionV3(Backbone):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes) if num_classes else nn.Identity()
         initialise_convolutions(self)
+        if not norm_scale:
+            without_scale(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         first = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # (B, 64, (H - 5) / 2, ...)
@@ -165,12 +197,13 @@ class InceptionV3(Backbone):
         source="arXiv:1512.00567",
     )
 )
-def inception_v3(*, num_classes: int = 0, dropout: float = 0.5, count_outside: bool = True) -> InceptionV3:
+def inception_v3(*, num_classes: int = 0, dropout: float = 0.5, count_outside: bool = True, norm_scale: bool = True) -> InceptionV3:
     """Inception v3: windows of many sizes and shapes side by side; made for 299 px.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         dropout: Share of the embedding left out in training.
         count_outside: Whether poolings count what lies outside as zeros, as torch does; False for weights of TensorFlow.
+        norm_scale: Whether batch norm learns a scale, as in torch; without, the network is Keras's, number for number.
     """
-    return InceptionV3(num_classes, dropout, count_outside)
+    return InceptionV3(num_classes, dropout, count_outside, norm_scale)

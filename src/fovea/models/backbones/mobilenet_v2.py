@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, Passport
 from fovea.models.layers.conv import Padding, conv2d, round_to_8
+from fovea.models.origins import HALVES, IMAGENET, Origin
 from fovea.types import FeatureMaps
 
 # expansion, channels, repeats, stride of the first: table 2 of the paper
@@ -19,12 +20,12 @@ _LAST_OF_STRIDE = (1, 2, 4)  # stages whose output is the last at strides 4, 8 a
 class _Separable(nn.Module):
     """The first block: depthwise 3x3, then a linear 1x1."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, padding: Padding) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, padding: Padding, eps: float) -> None:
         super().__init__()
         self.conv_dw = conv2d(in_channels, in_channels, 3, stride=stride, groups=in_channels, padding=padding)
-        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.bn1 = nn.BatchNorm2d(in_channels, eps=eps)
         self.conv_pw = conv2d(in_channels, out_channels, 1)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.bn2 = nn.BatchNorm2d(out_channels, eps=eps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu6(self.bn1(self.conv_dw(x)))
@@ -34,15 +35,15 @@ class _Separable(nn.Module):
 class _InvertedResidual(nn.Module):
     """Widen by 1x1, filter each channel by 3x3, narrow by a linear 1x1; added to the input where the shapes agree."""
 
-    def __init__(self, in_channels: int, out_channels: int, expansion: int, stride: int, padding: Padding) -> None:
+    def __init__(self, in_channels: int, out_channels: int, expansion: int, stride: int, padding: Padding, eps: float) -> None:
         super().__init__()
         wide = in_channels * expansion
         self.conv_pw = conv2d(in_channels, wide, 1)
-        self.bn1 = nn.BatchNorm2d(wide)
+        self.bn1 = nn.BatchNorm2d(wide, eps=eps)
         self.conv_dw = conv2d(wide, wide, 3, stride=stride, groups=wide, padding=padding)
-        self.bn2 = nn.BatchNorm2d(wide)
+        self.bn2 = nn.BatchNorm2d(wide, eps=eps)
         self.conv_pwl = conv2d(wide, out_channels, 1)
-        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.bn3 = nn.BatchNorm2d(out_channels, eps=eps)
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -54,21 +55,22 @@ class _InvertedResidual(nn.Module):
 
 class MobileNetV2(Backbone):
     classifier_name = "classifier"
+    origins = (Origin("torchvision", scaling=IMAGENET), Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=HALVES))
 
-    def __init__(self, num_classes: int, width: float, padding: Padding) -> None:
+    def __init__(self, num_classes: int, width: float, padding: Padding, eps: float) -> None:
         super().__init__()
         channels = round_to_8(32 * width)
         self.conv_stem = conv2d(3, channels, 3, stride=2, padding=padding)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = nn.BatchNorm2d(channels, eps=eps)
         stages, last = [], {}
         for index, (expansion, plain, repeats, stride) in enumerate(_STAGES):
             out, blocks = round_to_8(plain * width), []
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(
-                    _Separable(channels, out, step, padding)
+                    _Separable(channels, out, step, padding, eps)
                     if expansion == 1
-                    else _InvertedResidual(channels, out, expansion, step, padding)
+                    else _InvertedResidual(channels, out, expansion, step, padding, eps)
                 )
                 channels = out
             stages.append(nn.Sequential(*blocks))
@@ -76,7 +78,7 @@ class MobileNetV2(Backbone):
         self.blocks = nn.Sequential(*stages)
         self.num_features = round_to_8(1280 * max(1.0, width))  # the paper never narrows the last layer
         self.conv_head = conv2d(channels, self.num_features, 1)
-        self.bn2 = nn.BatchNorm2d(self.num_features)
+        self.bn2 = nn.BatchNorm2d(self.num_features, eps=eps)
         self.classifier = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         self.channels = (*(last[i] for i in _LAST_OF_STRIDE), self.num_features)
         self.strides = (4, 8, 16, 32)
@@ -167,12 +169,13 @@ _CORAL = Passport(
         passports=(_TIMM, _CORAL),
     )
 )
-def mobilenet_v2(*, num_classes: int = 0, width: float = 1.0, padding: Padding = "symmetric") -> MobileNetV2:
+def mobilenet_v2(*, num_classes: int = 0, width: float = 1.0, padding: Padding = "symmetric", eps: float = 1e-5) -> MobileNetV2:
     """MobileNetV2 for phones: small, fast on a CPU, and a strong source of embeddings.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         width: Multiplies the channels of every layer but the last.
         padding: "same" for weights trained in TensorFlow, "symmetric" for those trained in torch.
+        eps: Of batch norm; weights of Keras need 1e-3.
     """
-    return MobileNetV2(num_classes, width, padding)
+    return MobileNetV2(num_classes, width, padding, eps)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions, round_to_8
+from fovea.models.origins import HALVES, Origin
 from fovea.types import FeatureMaps
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
@@ -113,6 +114,7 @@ class MobileNetV3(Backbone):
     classifier_name = "classifier"
     embedding_parts = ("conv_head",)
     strides = _STRIDES
+    origins = (Origin("torchvision", options={"eps": 1e-3}), Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=HALVES))
 
     def __init__(
         self, num_classes: int, plan: tuple[tuple[_Row, ...], ...], last: int, embedding: int, padding: Padding, eps: float, dropout: float

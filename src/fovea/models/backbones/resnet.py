@@ -1,8 +1,11 @@
 """ResNet: blocks whose output is added to their input (He et al. 2015, arXiv:1512.03385, table 1), and the plain networks beside them.
 
 Where this deviates: the bottleneck halves in its 3x3 convolution, not in its first 1x1 (as torchvision, timm and all
-published weights do; about half a point better). Key names are timm's, which are torchvision's.
+published weights do; about half a point better). `variant="keras"` is the network of Keras Applications: it halves in the
+first 1x1, its convolutions have biases beside batch norm, and eps is 1.001e-5. Key names are timm's, which are torchvision's.
 """
+
+from typing import Literal
 
 import torch
 from torch import nn
@@ -10,10 +13,14 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, Passport
 from fovea.models.layers.conv import conv2d
+from fovea.models.origins import CAFFE, Origin, keras_order
 from fovea.types import FeatureMaps
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _STRIDES = (4, 8, 16, 32)
+_KERAS_EPS = 1.001e-5
+
+Variant = Literal["torch", "keras"]
 
 
 class _Basic(nn.Module):
@@ -40,15 +47,20 @@ class _Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
+    # the shortcut is as near to the sum as the third convolution, and Keras names it first
+    keras_order = keras_order(("downsample.0",), ("conv1", "conv2", "conv3")) + keras_order(("downsample.1",), ("bn1", "bn2", "bn3"))
+
+    def __init__(self, in_channels: int, width: int, stride: int, variant: Variant) -> None:
         super().__init__()
-        self.conv1 = conv2d(in_channels, width, 1)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv2d(width, width, 3, stride=stride)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = conv2d(width, width * self.expansion, 1)
-        self.bn3 = nn.BatchNorm2d(width * self.expansion)
-        self.downsample = _shortcut(in_channels, width * self.expansion, stride)
+        keras = variant == "keras"
+        eps = _KERAS_EPS if keras else 1e-5
+        self.conv1 = conv2d(in_channels, width, 1, stride=stride if keras else 1, bias=keras)
+        self.bn1 = nn.BatchNorm2d(width, eps=eps)
+        self.conv2 = conv2d(width, width, 3, stride=1 if keras else stride, bias=keras)
+        self.bn2 = nn.BatchNorm2d(width, eps=eps)
+        self.conv3 = conv2d(width, width * self.expansion, 1, bias=keras)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion, eps=eps)
+        self.downsample = _shortcut(in_channels, width * self.expansion, stride, bias=keras, eps=eps)
         self.last_norm = "bn3"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -57,11 +69,14 @@ class _Bottleneck(nn.Module):
         return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def _shortcut(in_channels: int, out_channels: int, stride: int, *, bias: bool = False, eps: float = 1e-5) -> nn.Module:
     """The input as it is, or projected by 1x1 where the block changes its shape (option B of the paper)."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    return nn.Sequential(conv2d(in_channels, out_channels, 1, stride=stride), nn.BatchNorm2d(out_channels))
+    return nn.Sequential(conv2d(in_channels, out_channels, 1, stride=stride, bias=bias), nn.BatchNorm2d(out_channels, eps=eps))
+
+
+_ORIGINS = (Origin("keras", options={"variant": "keras"}, feeding={"bgr": True}, scaling=CAFFE),)
 
 
 class ResNet(Backbone):
@@ -76,16 +91,23 @@ class ResNet(Backbone):
         *,
         zero_init: bool,
         plain: bool = False,
+        variant: Variant = "torch",
+        bgr: bool = False,
     ) -> None:
         super().__init__()
-        self.conv1 = conv2d(3, 64, 7, stride=2)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.bgr = bgr
+        if block is _Bottleneck:
+            self.origins = _ORIGINS
+        self.conv1 = conv2d(3, 64, 7, stride=2, bias=variant == "keras")
+        self.bn1 = nn.BatchNorm2d(64, eps=_KERAS_EPS if variant == "keras" else 1e-5)
         stages, channels = [], 64
         for stage, depth in enumerate(depths):
             blocks = []
             for index in range(depth):
                 width, stride = 64 * 2**stage, 2 if stage and index == 0 else 1
-                blocks.append(_Basic(channels, width, stride, plain=True) if plain else block(channels, width, stride))
+                blocks.append(
+                    _Basic(channels, width, stride, plain=plain) if block is _Basic else _Bottleneck(channels, width, stride, variant)
+                )
                 channels = width * block.expansion
             stages.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -94,8 +116,12 @@ class ResNet(Backbone):
         self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))
         _initialise(self, zero_init)
 
+    def extra_repr(self) -> str:
+        """Said, since the hash of the weights reads what a network says of itself."""
+        return "bgr" if self.bgr else ""
+
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
-        x = F.relu(self.bn1(self.conv1(x)))  # (B, 64, H/2, W/2)
+        x = F.relu(self.bn1(self.conv1(x.flip(1) if self.bgr else x)))  # (B, 64, H/2, W/2)
         x = F.max_pool2d(x, 3, 2, 1)  # (B, 64, H/4, W/4)
         maps = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -190,36 +216,42 @@ def resnet34(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
 
 
 @BACKBONES.add(_info((256, 512, 1024, 2048), 25_557_032, _RESNET50))
-def resnet50(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
+def resnet50(*, num_classes: int = 0, zero_init: bool = True, variant: Variant = "torch", bgr: bool = False) -> ResNet:
     """ResNet-50: bottleneck blocks 3-4-6-3, the reference against which others are compared.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         zero_init: Each block starts as its shortcut alone, which steadies training from nothing (arXiv:1706.02677).
+        variant: "keras" for weights of Keras Applications.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return ResNet(num_classes, _Bottleneck, (3, 4, 6, 3), zero_init=zero_init)
+    return ResNet(num_classes, _Bottleneck, (3, 4, 6, 3), zero_init=zero_init, variant=variant, bgr=bgr)
 
 
 @BACKBONES.add(_info((256, 512, 1024, 2048), 44_549_160))
-def resnet101(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
+def resnet101(*, num_classes: int = 0, zero_init: bool = True, variant: Variant = "torch", bgr: bool = False) -> ResNet:
     """ResNet-101: bottleneck blocks 3-4-23-3.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         zero_init: Each block starts as its shortcut alone, which steadies training from nothing (arXiv:1706.02677).
+        variant: "keras" for weights of Keras Applications.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return ResNet(num_classes, _Bottleneck, (3, 4, 23, 3), zero_init=zero_init)
+    return ResNet(num_classes, _Bottleneck, (3, 4, 23, 3), zero_init=zero_init, variant=variant, bgr=bgr)
 
 
 @BACKBONES.add(_info((256, 512, 1024, 2048), 60_192_808))
-def resnet152(*, num_classes: int = 0, zero_init: bool = True) -> ResNet:
+def resnet152(*, num_classes: int = 0, zero_init: bool = True, variant: Variant = "torch", bgr: bool = False) -> ResNet:
     """ResNet-152: bottleneck blocks 3-8-36-3, the deepest of the paper.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         zero_init: Each block starts as its shortcut alone, which steadies training from nothing (arXiv:1706.02677).
+        variant: "keras" for weights of Keras Applications.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return ResNet(num_classes, _Bottleneck, (3, 8, 36, 3), zero_init=zero_init)
+    return ResNet(num_classes, _Bottleneck, (3, 8, 36, 3), zero_init=zero_init, variant=variant, bgr=bgr)
 
 
 @BACKBONES.add(_info((64, 128, 256, 512), 11_515_688))

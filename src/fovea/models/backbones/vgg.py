@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
+from fovea.models.origins import CAFFE, Origin
 from fovea.types import FeatureMaps
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -61,9 +62,11 @@ class VGG(Backbone):
     margins_px = (0,) * len(_STRIDES)  # halving rounds down
     num_features = _DENSE
     sizes_px = (32, None)
+    origins = (Origin("torchvision"), Origin("keras", feeding={"bgr": True}, scaling=CAFFE))
 
-    def __init__(self, num_classes: int, plan: tuple[tuple[int, ...], ...], *, batch_norm: bool, dropout: float) -> None:
+    def __init__(self, num_classes: int, plan: tuple[tuple[int, ...], ...], *, batch_norm: bool, dropout: float, bgr: bool = False) -> None:
         super().__init__()
+        self.bgr = bgr
         layers: list[nn.Module] = []
         channels = 3
         for width, kernels in zip(_WIDTHS, plan, strict=True):
@@ -78,8 +81,13 @@ class VGG(Backbone):
         self.head = _Head(num_classes)
         _initialise(self)
 
+    def extra_repr(self) -> str:
+        """Said, since the hash of the weights reads what a network says of itself."""
+        return "bgr" if self.bgr else ""
+
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         maps = []
+        x = x.flip(1) if self.bgr else x
         for layer in self.features:
             x = layer(x)
             if isinstance(layer, nn.MaxPool2d):
@@ -125,60 +133,65 @@ def _info(num_parameters: int) -> BackboneInfo:
 
 
 @BACKBONES.add(_info(132_863_336))
-def vgg11(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+def vgg11(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5, bgr: bool = False) -> VGG:
     """VGG-11: configuration A, the shallowest.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         batch_norm: After every convolution; the paper, older than it, has none.
         dropout: Share of the dense layers' outputs left out in training.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return VGG(num_classes, _A, batch_norm=batch_norm, dropout=dropout)
+    return VGG(num_classes, _A, batch_norm=batch_norm, dropout=dropout, bgr=bgr)
 
 
 @BACKBONES.add(_info(133_047_848))
-def vgg13(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+def vgg13(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5, bgr: bool = False) -> VGG:
     """VGG-13: configuration B.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         batch_norm: After every convolution; the paper, older than it, has none.
         dropout: Share of the dense layers' outputs left out in training.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return VGG(num_classes, _B, batch_norm=batch_norm, dropout=dropout)
+    return VGG(num_classes, _B, batch_norm=batch_norm, dropout=dropout, bgr=bgr)
 
 
 @BACKBONES.add(_info(133_638_952))
-def vgg16_1x1(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+def vgg16_1x1(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5, bgr: bool = False) -> VGG:
     """VGG-16 with 1x1 convolutions: configuration C, which more nonlinearity alone tells from B.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         batch_norm: After every convolution; the paper, older than it, has none.
         dropout: Share of the dense layers' outputs left out in training.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return VGG(num_classes, _C, batch_norm=batch_norm, dropout=dropout)
+    return VGG(num_classes, _C, batch_norm=batch_norm, dropout=dropout, bgr=bgr)
 
 
 @BACKBONES.add(_info(138_357_544))
-def vgg16(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+def vgg16(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5, bgr: bool = False) -> VGG:
     """VGG-16: configuration D, the one that people mean by VGG.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         batch_norm: After every convolution; the paper, older than it, has none.
         dropout: Share of the dense layers' outputs left out in training.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return VGG(num_classes, _D, batch_norm=batch_norm, dropout=dropout)
+    return VGG(num_classes, _D, batch_norm=batch_norm, dropout=dropout, bgr=bgr)
 
 
 @BACKBONES.add(_info(143_667_240))
-def vgg19(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5) -> VGG:
+def vgg19(*, num_classes: int = 0, batch_norm: bool = False, dropout: float = 0.5, bgr: bool = False) -> VGG:
     """VGG-19: configuration E, the deepest.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         batch_norm: After every convolution; the paper, older than it, has none.
         dropout: Share of the dense layers' outputs left out in training.
+        bgr: Blue comes first, as Keras Applications feeds its own weights.
     """
-    return VGG(num_classes, _E, batch_norm=batch_norm, dropout=dropout)
+    return VGG(num_classes, _E, batch_norm=batch_norm, dropout=dropout, bgr=bgr)

@@ -2,7 +2,7 @@
 
 Key names are timm's (`legacy_xception`). As in the paper's own code (Keras): no relu between the two halves of a separable
 convolution, batch norm with eps 0.001, and the two convolutions of the stem unpadded. `padding="same"` pads as TensorFlow
-does where a stride halves the map, which weights that were trained there need.
+does where a stride halves the map, which weights that were trained there need; timm's port has eps 1e-5.
 """
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo
 from fovea.models.layers.conv import Padding, conv2d, initialise_convolutions
+from fovea.models.origins import HALVES, Origin
 from fovea.types import FeatureMaps
 
 _EPS = 0.001
@@ -31,19 +32,19 @@ class _Separable(nn.Module):
 class _Block(nn.Module):
     """Separable convolutions with relu before each, halved by max pooling where asked, added to the (projected) input."""
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...], *, halve: bool, relu_first: bool, padding: Padding) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, ...], *, halve: bool, relu_first: bool, padding: Padding, eps: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
         for index, width in enumerate(widths):
             layers += [nn.ReLU()] if index or relu_first else []
-            layers += [_Separable(channels, width), nn.BatchNorm2d(width, eps=_EPS)]
+            layers += [_Separable(channels, width), nn.BatchNorm2d(width, eps=eps)]
             channels = width
         self.rep = nn.Sequential(*layers)
         self.halve, self.padding = halve, padding
         if halve:
             self.skip: nn.Module = conv2d(in_channels, channels, 1, stride=2)
-            self.skipbn: nn.Module = nn.BatchNorm2d(channels, eps=_EPS)
+            self.skipbn: nn.Module = nn.BatchNorm2d(channels, eps=eps)
         else:
             self.skip = self.skipbn = nn.Identity()
 
@@ -71,19 +72,20 @@ class Xception(Backbone):
     strides = (2, 4, 8, 16, 32)
     margins_px = (5, 3, -1, -9, -25)  # an unpadded stem, then halvings that round up
     num_features = 2048
+    origins = (Origin("keras", options={"padding": "same", "eps": _EPS}, scaling=HALVES), Origin("timm", options={"eps": 1e-5}))
 
-    def __init__(self, num_classes: int, padding: Padding, dropout: float) -> None:
+    def __init__(self, num_classes: int, padding: Padding, eps: float, dropout: float) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 32, 3, 2, bias=False), nn.BatchNorm2d(32, eps=_EPS)
-        self.conv2, self.bn2 = nn.Conv2d(32, 64, 3, bias=False), nn.BatchNorm2d(64, eps=_EPS)
-        self.block1 = _Block(64, (128, 128), halve=True, relu_first=False, padding=padding)
-        self.block2 = _Block(128, (256, 256), halve=True, relu_first=True, padding=padding)
-        self.block3 = _Block(256, (728, 728), halve=True, relu_first=True, padding=padding)
+        self.conv1, self.bn1 = nn.Conv2d(3, 32, 3, 2, bias=False), nn.BatchNorm2d(32, eps=eps)
+        self.conv2, self.bn2 = nn.Conv2d(32, 64, 3, bias=False), nn.BatchNorm2d(64, eps=eps)
+        self.block1 = _Block(64, (128, 128), halve=True, relu_first=False, padding=padding, eps=eps)
+        self.block2 = _Block(128, (256, 256), halve=True, relu_first=True, padding=padding, eps=eps)
+        self.block3 = _Block(256, (728, 728), halve=True, relu_first=True, padding=padding, eps=eps)
         for number in range(4, 12):
-            self.add_module(f"block{number}", _Block(728, (728, 728, 728), halve=False, relu_first=True, padding=padding))
-        self.block12 = _Block(728, (728, 1024), halve=True, relu_first=True, padding=padding)
-        self.conv3, self.bn3 = _Separable(1024, 1536), nn.BatchNorm2d(1536, eps=_EPS)
-        self.conv4, self.bn4 = _Separable(1536, 2048), nn.BatchNorm2d(2048, eps=_EPS)
+            self.add_module(f"block{number}", _Block(728, (728, 728, 728), halve=False, relu_first=True, padding=padding, eps=eps))
+        self.block12 = _Block(728, (728, 1024), halve=True, relu_first=True, padding=padding, eps=eps)
+        self.conv3, self.bn3 = _Separable(1024, 1536), nn.BatchNorm2d(1536, eps=eps)
+        self.conv4, self.bn4 = _Separable(1536, 2048), nn.BatchNorm2d(2048, eps=eps)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2048, num_classes) if num_classes else nn.Identity()
         initialise_convolutions(self)
@@ -115,12 +117,13 @@ class Xception(Backbone):
         source="arXiv:1610.02357",
     )
 )
-def xception(*, num_classes: int = 0, padding: Padding = "symmetric", dropout: float = 0.0) -> Xception:
+def xception(*, num_classes: int = 0, padding: Padding = "symmetric", eps: float = _EPS, dropout: float = 0.0) -> Xception:
     """Xception: the texts' backbone for transfer from ImageNet.
 
     Args:
         num_classes: Outputs of the classifier; 0 leaves it off.
         padding: "same" for weights trained in TensorFlow.
+        eps: Of batch norm; weights of timm need 1e-5.
         dropout: Share of the embedding left out in training; the paper has 0.5.
     """
-    return Xception(num_classes, padding, dropout)
+    return Xception(num_classes, padding, eps, dropout)

@@ -90,3 +90,11 @@ def initialise_convolutions(module: nn.Module) -> None:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def without_scale(module: nn.Module) -> None:
+    """Batch norm that shifts and does not scale: its weight is a fixed one, no parameter, and keeps its name among the tensors."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            del layer.weight
+            layer.register_buffer("weight", torch.ones(layer.num_features))
