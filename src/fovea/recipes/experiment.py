@@ -204,7 +204,7 @@ def experiment(
         result.report,
         ReportData(
             title=f"{Path(data).name or data}: which way learns best?", asked=asked, command=command, notes=notes, class_names=first.class_names,
-            num_files=first.num_files, comparison=[way.to_json() for way in ways if way.accuracies],
+            num_files=first.num_files, comparison=[way.to_json() for way in ways if way.accuracies], compared_on="validation",
             versions=versions("fovea", "numpy", "torch", "onnxruntime"),
         ),
     )  # fmt: skip

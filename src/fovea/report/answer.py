@@ -72,7 +72,7 @@ def too_close(best: Json, second: Json) -> bool:
 def _compared(data: ReportData, ranked: list[Json], result: Measured | None) -> Answer:
     best = [row for row in ranked if row["accuracy"] == ranked[0]["accuracy"]]
     others = ranked[len(best) :]
-    on = f" of {count(int(best[0]['n']), f'test {data.noun}')}" if best[0].get("n") else f" of the {data.noun}s"
+    on = f" of {count(int(best[0]['n']), f'{data.compared_on} {data.noun}')}" if best[0].get("n") else f" of the {data.noun}s"
     who = listed([str(row["name"]) for row in best])
     sentence = f"{who} did best: {'it was' if len(best) == 1 else 'each was'} right on {percent(best[0]['accuracy'])}{on}"
     if others:

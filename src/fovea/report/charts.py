@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from fovea.report.data import Json, ReportData
-from fovea.report.figures import Series, line_chart, reliability_chart
+from fovea.report.figures import Series, interval_chart, line_chart, reliability_chart
 from fovea.report.honesty import Bin
 from fovea.report.learning import Curve, Learning, curve
 from fovea.report.words import figure, number, percent, share, short
@@ -101,8 +101,20 @@ def search_chart(data: ReportData) -> tuple[Chart, float] | None:
 
 
 def comparison_charts(data: ReportData) -> list[Chart]:
-    """The curves of several trainings over each other: the validation split, or training where there is none."""
+    """What several trainings came to, with intervals; and their curves over each other, of validation or else of training."""
     charts = []
+    rows: list[tuple[str, float, float, float]] = []
+    for index, row in enumerate(data.comparison[:_MOST_LINES]):
+        if row.get("accuracy") is not None and row.get("accuracy_ci95"):
+            low, high = row["accuracy_ci95"]
+            rows.append((str(row.get("name", index + 1)), float(row["accuracy"]), float(low), float(high)))
+    told = "; ".join(f"{short(name)}: {percent(value)}, {percent(low)} to {percent(high)}" for name, value, low, high in rows)
+    svg = interval_chart(
+        rows, key="comparison-intervals", title="Accuracy of each training, with its interval", description=f"{told}.",
+        x_label=f"accuracy on {data.compared_on} {data.noun}s (%)",
+    )  # fmt: skip
+    if svg:
+        charts.append(Chart(svg, "How far can they be told apart?", remark="A dot is what was measured, its line where the truth may lie."))
     for column, name, better, in_percent in _COLUMNS:
         for split, words in reversed(_SPLITS):
             lines = tuple(

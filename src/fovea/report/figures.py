@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from fovea.report.honesty import Bin
-from fovea.report.words import clean, figure
+from fovea.report.words import clean, figure, short
 
 _WIDTH, _HEIGHT = 380, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 34, 46
@@ -129,6 +129,22 @@ def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description:
         counts.append(f'<text class="count" x="{(left + right) / 2:.1f}" y="{top - 4:.1f}" text-anchor="middle">{_brief(b.n)}</text>')
     parts.append(f'<path class="ideal" d="M{frame.x(0):.1f} {frame.y(0):.1f}L{frame.x(1):.1f} {frame.y(1):.1f}"/>')
     return _svg(key, title, description, parts + counts)
+
+
+def interval_chart(rows: Sequence[tuple[str, float, float, float]], *, key: str, title: str, description: str, x_label: str) -> Markup:
+    """A dot and its interval for each row (name, value, low, high), fractions on a percent axis; an empty Markup without rows."""
+    if not rows:
+        return Markup("")
+    ticks = [tick for tick in _ticks(min(r[2] for r in rows), max(r[3] for r in rows), 5) if -1e-9 <= tick <= 1 + 1e-9] or [0.0, 1.0]
+    ends = min(*ticks, *(r[2] for r in rows)), max(*ticks, *(r[3] for r in rows))
+    frame = _Frame(_widened(*ends, False), (0.0, float(len(rows))))
+    parts = [_axes(frame, ticks, [], x_label, "", str, _percent_tick)]
+    for index, (name, value, low, high) in enumerate(rows):
+        y, colour = frame.y(len(rows) - index - 0.6), index % 8
+        parts.append(f'<path class="line s{colour}" d="M{frame.x(low):.1f} {y:.1f}H{frame.x(high):.1f}"/>')
+        parts.append(f'<circle class="dot s{colour}" cx="{frame.x(value):.1f}" cy="{y:.1f}" r="4"/>')
+        parts.append(f'<text class="count" x="{_LEFT}" y="{y - 8:.1f}">{_text(short(name, 60))}</text>')
+    return _svg(key, title, description, parts)
 
 
 def _svg(key: str, title: str, description: str, parts: Sequence[str]) -> Markup:

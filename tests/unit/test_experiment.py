@@ -1,0 +1,94 @@
+"""Several ways side by side: each is what `train` would come to, the order is by validation, a budget or a fault leaves the rest standing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fovea
+from fovea.errors import InputError, UnknownName
+from fovea.metrics.intervals import mean_interval
+from fovea.recipes import experiment as module
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was trained, in order; the trainings themselves are short and real."""
+    asked: list[dict[str, Any]] = []
+    train = module.train
+
+    def note(data: str, **options: Any) -> Any:
+        asked.append(options)
+        return train(data, **options)
+
+    monkeypatch.setattr(module, "train", note)
+    return asked
+
+
+@pytest.mark.slow
+def test_ways_are_trained_and_taken_up_where_they_were(tmp_path: Path, counted: list[dict[str, Any]]) -> None:
+    options: dict[str, Any] = {"strategies": "scratch", "vary": "optimizer=sgd,adam lr=0.01", "seeds": 2, "epochs": 1, "image_size": 28}
+    told = fovea.experiment("digits", out=str(tmp_path / "e"), **options)
+    assert [(o["optimizer"], o["seed"]) for o in counted] == [("sgd", 0), ("adam", 0), ("sgd", 1), ("adam", 1)]
+    assert {way.name for way in told.ways} == {"optimizer adam, lr 0.01", "optimizer sgd, lr 0.01"}
+    means = [sum(way.accuracies) / 2 for way in told.ways]
+    assert means == sorted(means, reverse=True)
+    best = told.ways[0]
+    run = json.loads((Path(best.runs[1]) / "metrics.json").read_text())
+    assert best.accuracies[1] == run["validation"]["accuracy"]
+    assert best.interval == mean_interval(best.accuracies)
+    assert any("seed by seed" in note for note in told.notes)
+    content = json.loads((tmp_path / "e" / "experiment.json").read_text())
+    assert content == json.loads(json.dumps(told.to_json()))
+    page = told.report.read_text()
+    assert "validation pictures" in page
+    assert "test picture" not in page.split("Side by side")[1].split("The data at a glance")[0]
+    assert (tmp_path / "e" / "experiment.csv").read_text().count("\n") == 1 + 4
+    counted.clear()
+    again = fovea.experiment("digits", out=str(tmp_path / "e"), **options)
+    assert not counted, "finished trainings are not made anew"
+    assert [way.accuracies for way in again.ways] == [way.accuracies for way in told.ways]
+    assert best.name in told.to_text().splitlines()[1]
+
+
+@pytest.mark.slow
+def test_a_way_that_cannot_be_trained_leaves_the_others(tmp_path: Path, counted: list[dict[str, Any]]) -> None:
+    told = fovea.experiment(
+        "digits", out=str(tmp_path / "e"), strategies="scratch", vary="optimizer=adam,adamv", seeds=1, epochs=1, image_size=28
+    )
+    assert [bool(way.problem) for way in told.ways] == [False, True]
+    assert "adamv" in told.ways[1].problem
+    with pytest.raises(InputError, match="none of the ways"):
+        fovea.experiment("digits", out=str(tmp_path / "f"), strategies="scratch", vary="optimizer=adamv", seeds=1, epochs=1)
+
+
+@pytest.mark.slow
+def test_a_budget_cuts_no_way_off_in_the_first_round(tmp_path: Path, counted: list[dict[str, Any]]) -> None:
+    told = fovea.experiment(
+        "digits", out=str(tmp_path / "e"), strategies="scratch", vary="lr=0.01,0.02", seeds=3, epochs=1, image_size=28, budget="1s"
+    )
+    assert 1 <= len(counted) <= 2
+    assert sum(bool(way.accuracies) for way in told.ways) == len(counted)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"budget": "soon"}, "no time"),
+        ({"vary": "optimiser=sgd"}, "cannot read"),
+        ({"vary": "lr=fast"}, "--lr cannot be"),
+        ({"seeds": 0}, "less than one"),
+        ({"strategies": ","}, "names nothing"),
+        ({"strategies": "scrach"}, "scratch"),
+    ],
+)
+def test_what_cannot_be_asked(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises((InputError, UnknownName), match=said):
+        fovea.experiment("digits", out=str(tmp_path / "e"), **options)
+
+
+def test_the_interval_of_a_mean() -> None:
+    low, high = mean_interval([0.5, 0.6, 0.7])
+    assert (low, high) == pytest.approx((0.6 - 4.3027 * 0.1 / 3**0.5, 0.6 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)  # t(0.975, 2)
+    assert mean_interval([0.9, 1.0])[1] == 1
