@@ -86,7 +86,7 @@ class Registry(Generic[Info]):
                 f"no {self.kind} is called {name!r}",
                 got=repr(name),
                 expected="one of " + ", ".join(self.names()),
-                fix=f"did you mean {' or '.join(near)}?" if near else f"choose one of these {self.kind}s",
+                fix=f"did you mean {' or '.join(near)}?" if near else "choose one of these",
             )
         return self._entries[name]
 

@@ -98,7 +98,7 @@ def test_no_such_layer_or_stage(mobilenet: Backbone, at: str | int, said: str) -
         truncate(mobilenet, at)
 
 
-@pytest.mark.parametrize(("at", "said"), [("classifier", "no places"), ("blocks", "does not call as a whole")])
+@pytest.mark.parametrize(("at", "said"), [("classifier", "on the way"), ("blocks", "does not call as a whole")])
 def test_a_layer_without_places_is_refused(mobilenet: Backbone, at: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         truncate(mobilenet, at)
@@ -118,6 +118,23 @@ def test_every_backbone_is_pooled_as_asked(name: str, pooling: Any) -> None:
     gradients = torch.autograd.grad(backbone(x).square().sum(), list(backbone.parameters()), allow_unused=True)
     unused = [n for (n, _), gradient in zip(backbone.named_parameters(), gradients, strict=True) if gradient is None]
     assert not unused
+
+
+@pytest.mark.parametrize(("name", "at"), [("squeezenet1_0", "classifier.1"), ("lenet5", "fc1"), ("mobilenet_v3_small", "conv_head")])
+def test_a_layer_behind_the_maps_is_refused(name: str, at: str) -> None:
+    with pytest.raises(InputError, match="does not lie on the way"):
+        truncate(create_backbone(name), at)
+
+
+def test_auxiliary_heads_stay_out_of_surgery() -> None:
+    """They answer while it trains, and small pictures that they could not read are no matter to the rest."""
+    network = create_backbone("googlenet", num_classes=3, auxiliary=True)
+    x = _picture(network)
+    logits, heads = network.train()(x)
+    assert {head.shape for head in (logits, *heads.values())} == {(2, 3)}
+    assert network.eval()(x).shape == (2, 3)
+    assert truncate(network, 1)(x).shape == (2, 192)
+    assert "aux1" not in " ".join(list_trainable(freeze(network, stages=2)).frozen)
 
 
 def test_pooling_with_a_classifier_is_refused() -> None:
@@ -325,6 +342,8 @@ def test_models_shows_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         "num_macs": 117_600, "receptive_field_px": 5, "stride_px": 1,
     }  # fmt: skip
     assert "layers" not in fovea.models().to_json()["models"][0]
+    with pytest.raises(InputError, match="less than one"):
+        fovea.models("lenet5", image_size=-4)
     with pytest.raises(InputError, match="8 x 8 px"):
         fovea.models("inception_v3", image_size=8)
 

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fovea.errors import InputError, UnknownName
 from fovea.models.backbone import Backbone, probe_px
+from fovea.models.summary import without_numbers
 
 Module = TypeVar("Module", bound=nn.Module)
 BatchNormMode = Literal["frozen", "affine", "learning"]
@@ -220,10 +221,10 @@ def _of_stages(module: nn.Module, stages: int, *, last: bool) -> set[str]:
 
 def _made_from(backbone: Backbone, index: int) -> set[str]:
     """The parameters that a feature map depends on. Random state, modes and gradients are left as found."""
-    trial = copy.deepcopy(backbone).eval().requires_grad_(True)
+    trial = without_numbers(backbone).eval().requires_grad_(True)
     side = probe_px(backbone)
-    with torch.enable_grad():
-        feature = trial.forward_maps(torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side))[index]
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        feature = trial.forward_maps(torch.empty(1, 3, side, side, device="meta"))[index]
         named = list(trial.named_parameters())
         gradients = torch.autograd.grad(feature.sum(), [parameter for _, parameter in named], allow_unused=True)
     return {name for (name, _), gradient in zip(named, gradients, strict=True) if gradient is not None}

@@ -9,7 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from fovea.errors import InputError
 from fovea.models.backbone import Backbone
 
 _ATEN = torch.ops.aten
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def summarise(module: nn.Module, *, size_px: int = 224, channels: int = 3) -> Su
         InputError: The network cannot take a picture of that size.
     """
     with torch.inference_mode(mode=False), torch.no_grad():  # inference mode hides what an operation is made of
-        trial = _without_numbers(module).eval()
+        trial = without_numbers(module).eval()
         follower = _Follower(trial, size_px)
         x = torch.empty(1, channels, size_px, size_px, device="meta")
         follower.fields[x] = (Field(0, 0, 1), Field(0, 0, 1))
@@ -177,7 +178,7 @@ def summarise(module: nn.Module, *, size_px: int = 224, channels: int = 3) -> Su
     return Summary(tuple(follower.rows), size_px, follower.outputs)
 
 
-def _without_numbers(module: nn.Module) -> nn.Module:
+def without_numbers(module: Module) -> Module:
     """A copy whose tensors have shapes alone: a VGG's half a gigabyte is not copied."""
     memo: dict[int, object] = {}
     for tensor in (*module.parameters(), *module.buffers()):

@@ -13,7 +13,7 @@ from torch import nn
 from fovea.errors import InputError
 from fovea.models.backbone import Backbone, Pooling, probe_px
 from fovea.models.freezing import no_part
-from fovea.models.summary import summarise
+from fovea.models.summary import summarise, without_numbers
 from fovea.types import FeatureMaps
 
 Module = TypeVar("Module", bound=Backbone)
@@ -74,12 +74,12 @@ class Combined(nn.Module):
 def stage_layers(backbone: Backbone) -> tuple[str | None, ...]:
     """For each feature map the layer whose output it is; None where the network makes it between its layers."""
     given: list[tuple[str, torch.Tensor]] = []
-    trial = copy.deepcopy(backbone).eval()
+    trial = without_numbers(backbone).eval()
     for name, part in trial.named_modules():
         if name:
             part.register_forward_hook(_noted(name, given))
-    with torch.inference_mode():
-        maps = trial.forward_maps(_zeros(probe_px(backbone)))
+    with torch.no_grad():
+        maps = trial.forward_maps(_unfilled(backbone))
     calls = Counter(name for name, _ in given)  # one that is called again would be cut at its first call
     # the last that gave it: a relu in place answers for the convolution before it
     return tuple(next((name for name, output in reversed(given) if output is feature and calls[name] == 1), None) for feature in maps.maps)
@@ -102,6 +102,13 @@ def truncate(backbone: Backbone, at: str | int, *, pooling: Pooling = "avg") -> 
     if layer is not None and layer not in {name for name, _ in backbone.named_modules() if name}:
         raise no_part(backbone, layer)
     body = copy.deepcopy(backbone)
+    if layer is not None and not _on_the_way(backbone, layer):
+        raise InputError(
+            f"{layer!r} does not lie on the way to the feature maps",
+            got="a layer behind them, or one that the network does not call as a whole",
+            expected="a layer before the pooling, whose output is channels x height x width",
+            fix="choose an earlier layer (`fovea models NAME` shows them); remove_head keeps all but the classifier",
+        )
     if layer is None:
         channels, stride = backbone.channels[stage], backbone.strides[stage]
     else:
@@ -189,8 +196,19 @@ def _embedding(part: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return part.embed(x) if isinstance(part, Backbone) else part(x)
 
 
-def _zeros(side: int) -> torch.Tensor:
-    return torch.zeros(1, 3, side, side)
+def _unfilled(backbone: Backbone) -> torch.Tensor:
+    """A picture without numbers, to see what calls what."""
+    return torch.empty(1, 3, probe_px(backbone), probe_px(backbone), device="meta")
+
+
+def _on_the_way(backbone: Backbone, layer: str) -> bool:
+    """Whether the network calls a layer to make its feature maps."""
+    called: set[str] = set()
+    trial = without_numbers(backbone).eval()
+    trial.get_submodule(layer).register_forward_pre_hook(_mark(layer, called))
+    with torch.no_grad():
+        trial.forward_maps(_unfilled(backbone))
+    return bool(called)
 
 
 def _layer_of(backbone: Backbone, stage: int) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from fovea.errors import InputError
 from fovea.models.backbone import BACKBONES, BackboneInfo, create_backbone
 from fovea.models.summary import Summary, summarise
 from fovea.models.weights import candidates
@@ -54,6 +55,8 @@ def models(name: str | None = None, *, image_size: int | None = None) -> Models:
         A row for each: name, parameters, size, known weights, licence. For one also its table of layers, with 1,000 classes:
         output shape, parameters, multiply-adds, and how many pixels of the picture each cell sees.
     """
+    if image_size is not None and image_size < 1:
+        raise InputError("--image-size is less than one", got=str(image_size), expected="a side in pixels", fix="leave it out for its own")
     at_hand = candidates()
     entries = [BACKBONES[name]] if name else list(BACKBONES)
     rows = [_row(entry, at_hand.get(entry.name)) for entry in entries]

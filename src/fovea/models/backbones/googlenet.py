@@ -85,7 +85,7 @@ class _Auxiliary(nn.Module):
         self.fc2 = nn.Linear(1024, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = F.avg_pool2d(x, 5, 3)  # (B, C, 14, 14) -> (B, C, 4, 4)
+        x = F.avg_pool2d(x, 5, 3) if min(x.shape[-2:]) >= 5 else x  # (B, C, 14, 14) -> (B, C, 4, 4)
         x = self.conv(x if x.shape[-2:] == (4, 4) else F.adaptive_avg_pool2d(x, 4))
         return self.fc2(self.dropout(F.relu(self.fc1(x.flatten(1)))))  # type: ignore[no-any-return]
 
@@ -124,7 +124,7 @@ class GoogLeNet(Backbone):
         return self.get_submodule(f"inception{name}")  # type: ignore[return-value]
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
-        return self._flow(x)[0]
+        return self._flow(x, {})
 
     def pool(self, coarsest: torch.Tensor) -> torch.Tensor:
         """(B, 1024, h, w) -> (B, 1024): the mean over places."""
@@ -132,23 +132,30 @@ class GoogLeNet(Backbone):
 
     def forward_auxiliary(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """(B, 3, H, W) -> logits (B, K), and those of the auxiliary heads by name; the paper weighs their losses by 0.3."""
-        maps, heads = self._flow(x)
-        return self.fc(self.pool(maps[-1])), heads
+        self.check_size(x)
+        taps: dict[str, torch.Tensor] = {head: x for head in _AUXILIARY.values() if hasattr(self, head)}
+        maps = self._flow(x, taps)
+        return self.fc(self.pool(maps[-1])), {head: self.get_submodule(head)(tapped) for head, tapped in taps.items()}
 
-    def _flow(self, x: torch.Tensor) -> tuple[FeatureMaps, dict[str, torch.Tensor]]:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:  # type: ignore[override]
+        """Logits (B, K); while it trains with auxiliary heads, theirs too, as `training.loop.fit` takes them."""
+        return self.forward_auxiliary(x) if self.training and hasattr(self, "aux1") else super().forward(x)
+
+    def _flow(self, x: torch.Tensor, taps: dict[str, torch.Tensor]) -> FeatureMaps:
+        """The maps; what each auxiliary head in `taps` reads is put there."""
         first = self.conv1(x)  # (B, 64, H/2, W/2)
         x = self.normalise(F.max_pool2d(first, 3, 2, ceil_mode=True))
         second = self.normalise(self.conv3(self.conv2(x)))  # (B, 192, H/4, W/4)
-        maps, heads = [first, second], dict[str, torch.Tensor]()
+        maps = [first, second]
         x = F.max_pool2d(second, 3, 2, ceil_mode=True)
         for name in _MODULES:
             if name in _HALVED_BEFORE:
                 maps.append(x)  # (B, 480, H/8, ...), (B, 832, H/16, ...)
                 x = F.max_pool2d(x, self.last_pooling if name == "5a" else 3, 2, ceil_mode=True)
             x = self._module(name)(x)
-            if (head := _AUXILIARY.get(name)) and hasattr(self, head):
-                heads[head] = self.get_submodule(head)(x)
-        return FeatureMaps((*maps, x), self.strides), heads
+            if (head := _AUXILIARY.get(name)) in taps:
+                taps[head] = x
+        return FeatureMaps((*maps, x), self.strides)
 
 
 @BACKBONES.add(
