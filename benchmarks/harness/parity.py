@@ -71,13 +71,21 @@ def compare(cases: Sequence[Case], python: str, options: Options) -> Answer:
                 )
                 for parity in found
             ),
+            Figure(
+                "answers to the two pictures, apart",
+                *[min(parity.apart for parity in found)] * 3,
+                len(found),
+                "networks",
+                "%",
+                Limit(0.01, "at least"),
+            ),
             count("networks of another number of trainable parameters", len(other), len(found), limit=Limit(0), of="networks"),
         ],
         notes=[
             "A figure is the largest difference of a logit, in millionths of the largest logit, with 1,000 classes. The weights are random, their "
             "biases and statistics moved away from where they begin; two pictures of coarse and fine noise; both on the CPU in float32.",
-            f"The answers to the two pictures are at least {min(parity.apart for parity in found):.3f} of the largest logit apart: they are not "
-            "the same for whatever comes in.",
+            "How far the answers to the two pictures are apart is told of the network where they are nearest, as a share of its largest logit: "
+            "answers that were alike for whatever comes in would prove nothing.",
             f"Other numbers of parameters: {', '.join(case.theirs for case in other)}." if other else "",
         ],
     )

@@ -23,6 +23,7 @@ CASES = (
     Case("torchvision", "mobilenet_v2", "mobilenet_v2"),
     Case("torchvision", "mobilenet_v3_small", "mobilenet_v3_small"),
     Case("torchvision", "mobilenet_v3_large", "mobilenet_v3_large"),
+    Case("torchvision", "shufflenet_v2_x1_0", "shufflenet_v2"),
     Case("torchvision", "squeezenet1_0", "squeezenet1_0", 227),
     Case("timm", "inception_v3", "inception_v3", 299),
     Case("timm", "inception_resnet_v2", "inception_resnet_v2", 299),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import fovea
-from fovea.errors import InputError, UnknownName
-from fovea.metrics.intervals import mean_interval
+from fovea.errors import InputError, OutputError, TrainingFailed, UnknownName
+from fovea.metrics.intervals import mean_interval, wilson
 from fovea.recipes import experiment as module
 
 
@@ -37,9 +37,9 @@ def test_ways_are_trained_and_taken_up_where_they_were(tmp_path: Path, counted: 
     best = told.ways[0]
     run = json.loads((Path(best.runs[1]) / "metrics.json").read_text())
     assert best.accuracies[1] == run["validation"]["accuracy"]
-    assert best.interval == mean_interval(best.accuracies)
-    assert any("seed by seed" in note for note in told.notes)
+    assert best.interval == wilson(round(sum(best.accuracies) / 2 * best.num_validation), best.num_validation)
     content = json.loads((tmp_path / "e" / "experiment.json").read_text())
+    assert content.pop("command").startswith("fovea experiment digits")
     assert content == json.loads(json.dumps(told.to_json()))
     page = told.report.read_text()
     assert "validation pictures" in page
@@ -50,17 +50,29 @@ def test_ways_are_trained_and_taken_up_where_they_were(tmp_path: Path, counted: 
     assert not counted, "finished trainings are not made anew"
     assert [way.accuracies for way in again.ways] == [way.accuracies for way in told.ways]
     assert best.name in told.to_text().splitlines()[1]
+    with pytest.raises(OutputError, match="another experiment"):
+        fovea.experiment("shapes", out=str(tmp_path / "e"), **options)
+    (tmp_path / "e" / "experiment.json").unlink()
+    with pytest.raises(OutputError, match="other settings"):
+        fovea.experiment("shapes", out=str(tmp_path / "e"), **options)
 
 
 @pytest.mark.slow
-def test_a_way_that_cannot_be_trained_leaves_the_others(tmp_path: Path, counted: list[dict[str, Any]]) -> None:
-    told = fovea.experiment(
-        "digits", out=str(tmp_path / "e"), strategies="scratch", vary="optimizer=adam,adamv", seeds=1, epochs=1, image_size=28
-    )
+def test_a_way_that_cannot_be_trained_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = module.train
+
+    def fails(data: str, **options: Any) -> Any:
+        if options["lr"] == 0.5:
+            raise TrainingFailed("the loss is no longer a number", got="nan", expected="a number", fix="a smaller --lr")
+        return train(data, **options)
+
+    monkeypatch.setattr(module, "train", fails)
+    options: dict[str, Any] = {"strategies": "scratch", "seeds": 1, "epochs": 1, "image_size": 28}
+    told = fovea.experiment("digits", out=str(tmp_path / "e"), vary="lr=0.01,0.5", **options)
     assert [bool(way.problem) for way in told.ways] == [False, True]
-    assert "adamv" in told.ways[1].problem
+    assert "no longer a number" in told.ways[1].problem
     with pytest.raises(InputError, match="none of the ways"):
-        fovea.experiment("digits", out=str(tmp_path / "f"), strategies="scratch", vary="optimizer=adamv", seeds=1, epochs=1)
+        fovea.experiment("digits", out=str(tmp_path / "f"), vary="lr=0.5", **options)
 
 
 @pytest.mark.slow
@@ -81,6 +93,7 @@ def test_a_budget_cuts_no_way_off_in_the_first_round(tmp_path: Path, counted: li
         ({"seeds": 0}, "less than one"),
         ({"strategies": ","}, "names nothing"),
         ({"strategies": "scrach"}, "scratch"),
+        ({"strategies": "scratch", "vary": "optimizer=sgd,adamv"}, "adamv"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, options: dict[str, Any], said: str) -> None:

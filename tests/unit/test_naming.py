@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from fovea.errors import MissingExtra, WeightsError
+from fovea.errors import InputError, MissingExtra, WeightsError
 from fovea.models import keras_files, matching, naming
 from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalisation
 from fovea.models.origins import Origin, keras_order
-from fovea.models.weights import backbone_of, load_weights, resolve_weights
+from fovea.models.passport import Passport
+from fovea.models.weights import backbone_of, load_weights, resolve_weights, save_weights
 
 h5py = pytest.importorskip("h5py")
 
@@ -385,3 +386,56 @@ def test_weights_of_timm_set_their_eps(tmp_path: Path) -> None:
 
 def test_an_origin_is_called_as_people_call_it() -> None:
     assert [Origin("keras").called, Origin("timm").called] == ["Keras", "timm"]
+
+
+def test_weights_that_need_other_options_are_refused_by_their_passport(tmp_path):
+    """Shapes alone would let them pass, and the answers would be worse."""
+    torch.manual_seed(0)
+    options = {"padding": "same", "width": 0.25}
+    passport = Passport(name="same", sha256="", licence="", trained_on="", image_size_px=64, score="", options=options)
+    path = save_weights(create_backbone("mobilenet_v2", **options), tmp_path / "mobilenet_v2.safetensors", passport)
+    with pytest.raises(WeightsError, match="made otherwise") as caught:
+        load_weights(create_backbone("mobilenet_v2", width=0.25), path)
+    assert "padding='same'" in caught.value.expected
+    load_weights(create_backbone("mobilenet_v2", **options), path)
+
+
+def test_a_bundle_of_weights_without_names_asks_for_them(tmp_path):
+    import fovea
+
+    network = create_backbone("lenet5", num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "lenet5.pth")
+    with pytest.raises(WeightsError, match="what their classes are called"):
+        fovea.bundle("lenet5", weights=str(tmp_path / "lenet5.pth"), out=str(tmp_path / "bundle"))
+    (tmp_path / "names.txt").write_text("ant\nbee\nbee\n")
+    with pytest.raises(InputError, match="no list of classes"):
+        fovea.bundle("lenet5", weights=str(tmp_path / "lenet5.pth"), out=str(tmp_path / "bundle"), classes=str(tmp_path / "names.txt"))
+    (tmp_path / "names.txt").write_text("ant\nbee\ncat\n")
+    made = fovea.bundle("lenet5", weights=str(tmp_path / "lenet5.pth"), out=str(tmp_path / "bundle"), classes=str(tmp_path / "names.txt"))
+    assert list(made.class_names) == ["ant", "bee", "cat"]
+    with pytest.raises(WeightsError, match="classes"):
+        fovea.bundle("lenet5", weights=str(tmp_path / "lenet5.pth"), out=str(tmp_path / "other"), classes="imagenet_1k")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({0: torch.zeros(1)}, "no state dict"),
+        ({"a": torch.eye(3).to_sparse()}, "kind that no network"),
+        ({"a": torch.zeros(1, dtype=torch.complex64)}, "kind that no network"),
+    ],
+)
+def test_torch_files_of_odd_content(tmp_path, content, said):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match=said):
+        load_weights(create_backbone("lenet5"), tmp_path / "odd.pth")
+
+
+def test_auxiliary_heads_of_other_classes_are_left_out_with_the_classifier(tmp_path):
+    torch.manual_seed(0)
+    theirs = create_backbone("googlenet", num_classes=7, auxiliary=True)
+    torch.save(theirs.state_dict(), tmp_path / "g.pth")
+    ours = create_backbone("googlenet", num_classes=3, auxiliary=True)
+    report = load_weights(ours, tmp_path / "g.pth", drop_classifier=True)
+    assert any(name.startswith("aux1.") for name in report.new)
+    assert torch.equal(ours.conv1.conv.weight, theirs.conv1.conv.weight)

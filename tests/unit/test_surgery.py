@@ -51,10 +51,15 @@ def test_every_stage_of_every_backbone_can_be_cut_at(name: str) -> None:
             )
             assert cut.freeze_points()
     assert weights_hash(backbone) == before
-    if stage_layers(backbone)[0]:
-        kept = {n.removeprefix("body.") for n, _ in truncate(backbone, 0).named_parameters()}
-        needed = list_trainable(freeze(backbone, stages=1)).frozen
-        assert kept == set(needed)
+    for stage in range(len(backbone.channels)):
+        kept = {n.removeprefix("body.") for n, _ in truncate(backbone, stage).named_parameters()}
+        needed = set(list_trainable(freeze(backbone, stages=stage + 1)).frozen)
+        behind = (
+            {n for n, _ in backbone.named_parameters() if n.startswith(backbone.embedding_parts)}
+            if stage == len(backbone.channels) - 1
+            else set()
+        )
+        assert kept - behind == needed
 
 
 def test_a_network_is_cut_at_a_named_layer(mobilenet: Backbone) -> None:
@@ -90,6 +95,40 @@ def test_a_cut_network_goes_where_backbones_go(mobilenet: Backbone, tmp_path: An
     found = torch.from_numpy(open_engine(model)(pixels.numpy(), ("embedding",))["embedding"])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert len(model) < len(module_to_onnx(PixelBackbone(mobilenet, (0.5,) * 3, (0.5,) * 3), size_px=64)) / 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_frozen_backbone_answers_alike_in_both_modes(name: str) -> None:
+    backbone = freeze(create_backbone(name, num_classes=3))
+    x = _picture(backbone)
+    with torch.no_grad():
+        assert torch.equal(backbone.train().embed(x), backbone.eval().embed(x))
+    thawed = unfreeze(backbone.train(), fraction=0.5, batch_norm="learning")
+    assert {type(part).__name__ for part in thawed.modules() if isinstance(part, nn.Dropout)} <= {"Dropout"}
+    assert all(part.training for part in thawed.modules() if isinstance(part, nn.Dropout))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_surgery_keeps_to_the_networks_own_numbers(mobilenet: Backbone, dtype: torch.dtype) -> None:
+    whole = mobilenet.to(dtype)
+    assert truncate(whole, 1)(_picture(whole).to(dtype)).dtype == dtype
+    assert list_trainable(freeze(whole, stages=1)).frozen
+
+
+def test_frozen_norms_thaw_only_when_asked(mobilenet: Backbone) -> None:
+    frozen = freeze(mobilenet).train()
+    with pytest.raises(InputError, match="frozen batch norms"):
+        unfreeze(frozen, names=["bn1"])
+    with pytest.raises(InputError, match="no way of batch norm"):
+        unfreeze(frozen, batch_norm="on")  # type: ignore[arg-type]
+    assert unfreeze(frozen, names=["bn1"], batch_norm="learning").bn1.training  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="no pooling"):
+        truncate(mobilenet, 1, pooling="mean")  # type: ignore[arg-type]
+
+
+def test_a_grafted_head_stays_able_to_learn(mobilenet: Backbone) -> None:
+    whole = freeze(graft(mobilenet, stack(1280, 10, num_classes=2)))
+    assert {name.split(".")[0] for name in list_trainable(whole).names} == {"head"}
 
 
 @pytest.mark.parametrize(("at", "said"), [("blocks.99", "blocks."), ("block.1", "blocks.1"), (7, "4 stages"), (-1, "4 stages")])
@@ -134,6 +173,7 @@ def test_auxiliary_heads_stay_out_of_surgery() -> None:
     assert {head.shape for head in (logits, *heads.values())} == {(2, 3)}
     assert network.eval()(x).shape == (2, 3)
     assert truncate(network, 1)(x).shape == (2, 192)
+    assert replace_head(network, nn.Linear(1024, 7)).train()(x).shape == (2, 7)
     assert "aux1" not in " ".join(list_trainable(freeze(network, stages=2)).frozen)
 
 
@@ -389,3 +429,22 @@ def test_weights_of_the_whole_network_load_into_a_pooled_one(tmp_path: Any) -> N
     x = _picture(whole)
     with torch.inference_mode():
         assert torch.equal(pooled(x), whole.forward_maps(x)[-1].amax(dim=(2, 3)))
+
+
+def test_a_norm_without_numbers_goes_with_its_neighbours() -> None:
+    module = nn.Sequential(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, affine=False)), nn.Linear(3, 2))
+    frozen = freeze(module, names=["0"]).train()
+    assert not frozen[0][1].training
+    assert not unfreeze(frozen)[0][1].training
+    assert unfreeze(frozen, batch_norm="learning")[0][1].training
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("xception", {"padding": "same"}), ("minception", {"scaled": "input"}), ("squeezenet1_0", {"bgr": True})]
+)
+def test_options_that_change_the_answers_change_the_hash(name: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    plain, other = create_backbone(name), create_backbone(name, **options)
+    other.load_state_dict(plain.state_dict())
+    assert weights_hash(plain) != weights_hash(other)
+    assert weights_hash(truncate(plain, 1)) != weights_hash(truncate(plain, 1, pooling="max"))

@@ -148,7 +148,7 @@ def test_penalties_and_clipping_do_what_they_say() -> None:
     model, train, validation = made()
     begun = [p.detach().clone() for p in model.parameters()]
     fit(model, train, validation, method=replace(METHOD, epochs=1, optimizer="sgd", lr=1.0, clip_norm=1e-4))
-    assert max(float((a - b).abs().max()) for a, b in zip(begun, model.parameters(), strict=True)) < 1e-4 * len(train) * 1.01
+    assert max(float((a - b).detach().abs().max()) for a, b in zip(begun, model.parameters(), strict=True)) < 1e-4 * len(train) * 1.01
 
 
 def fit_weights(method: Method) -> float:
@@ -261,7 +261,39 @@ def test_a_run_of_each_strategy(strategy: str, extra: dict[str, Any], tmp_path: 
     )  # fmt: skip
     assert run.metrics.strategy == strategy
     rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 * 2
+    assert len(rows) == 1 + 2 * 2 + (strategy == "finetune")
+    assert (tmp_path / "run" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "run" / "bundle" / "model.onnx").exists()
     with pytest.raises(UnknownName, match="adamw"):
         fovea.train("shapes", out=str(tmp_path / "other"), strategy="scratch", optimizer="adamv", epochs=1)
+
+
+def test_googlenet_learns_with_its_auxiliary_heads(tmp_path: Path) -> None:
+    """Through the command: they take part in training, and are no part of what is shipped."""
+    from fovea.data import open_source
+    from fovea.selection.choose import choose
+    from fovea.training.settings import checked
+
+    with open_source("shapes", max_items=8) as source:
+        plan = choose(checked(data="shapes", strategy="scratch", backbone="googlenet", image_size=64), source)
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    logits, heads = plan.network.train()(pixels)
+    assert set(heads) == {"aux1", "aux2"}
+    assert plan.network.eval()(pixels).shape == logits.shape == heads["aux1"].shape
+    assert any("auxiliary heads" in note for note in plan.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beaten", [True, False])
+def test_finetune_says_what_was_kept(beaten: bool, tmp_path: Path) -> None:
+    run = fovea.train(
+        "shapes", out=str(tmp_path / "run"), strategy="finetune", backbone="squeezenet1_0", weights="none", image_size=32, epochs=1,
+        lr=1e-4 if beaten else 5.0, warmup_epochs=0, augment="none",
+    )  # fmt: skip
+    rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert rows[1].startswith("0,validation,"), "the probe stands before the first epoch"
+    told = [note for note in run.metrics.model_extra["notes"] if "the probe" in note]  # type: ignore[index]
+    if not beaten:
+        assert any("did not beat the probe" in note for note in told)
+        assert run.metrics.validation
+        assert run.metrics.validation.accuracy == pytest.approx(float(rows[1].split(",")[3]))

@@ -1,6 +1,7 @@
 """What every backbone is: pixels in, feature maps with declared channels and strides out, and a classifier that comes off."""
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ __all__ = [
     "BackboneInfo",
     "Passport",
     "Pooling",
+    "check_pooling",
     "count_parameters",
     "create_backbone",
     "list_backbones",
@@ -80,6 +82,7 @@ class Backbone(nn.Module, ABC):
     strides: tuple[int, ...]
     num_features: int
     classifier_name: str  # the state-dict prefix of the final dense layer, as in timm
+    auxiliary_parts: tuple[str, ...] = ()  # more classifiers halfway, for training alone
     embedding_parts: tuple[str, ...] = ()  # layers that only the embedding needs, and no map: a VGG's dense layers
     pooling: Pooling | None = None  # None: the network's own, that its classifier learned with
     margins_px: tuple[int, ...] = ()  # one for each map where convolutions are unpadded; empty where all are padded
@@ -109,6 +112,10 @@ class Backbone(nn.Module, ABC):
         self.check_size(x)
         return self.own_embedding(x) if self.pooling is None else pool_map(self.forward_maps(x)[-1], self.pooling)
 
+    def embed_auxiliary(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The embedding, and the logits of auxiliary heads by name, where it was made with any."""
+        return self.embed(x), {}
+
     def check_size(self, x: torch.Tensor) -> None:
         """Says in pixels of the picture what torch would say of an inner layer's.
 
@@ -125,9 +132,18 @@ class Backbone(nn.Module, ABC):
                 fix=f"choose --image-size {smallest}{'' if largest else ' or more'}, or another backbone: `fovea models`",
             )
 
+    def extra_repr(self) -> str:
+        """Its options, since the same numbers answer otherwise under another: the hash of the weights reads what a network says of itself."""
+        options = {**self.made_with, **({"pooling": self.pooling} if self.pooling else {})}
+        return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
     def lay_out(self, output: torch.Tensor) -> torch.Tensor:
-        """The output of one of its layers as a map (B, C, h, w), where it has places but is laid out otherwise (tokens)."""
-        return output
+        """The output of one of its layers as a map (B, C, h, w); tokens (B, L, D) lie in rows, behind those that stand for no place."""
+        if output.ndim != 3:
+            return output
+        side = math.isqrt(int(output.shape[1]))
+        places = output[:, int(output.shape[1]) - side * side :]
+        return places.transpose(1, 2).reshape(-1, int(output.shape[2]), side, side)
 
     def freeze_points(self) -> tuple[str, ...]:
         """State-dict prefixes of the parts in the order of the flow: freezing the first n of them leaves the rest to learn.
@@ -195,6 +211,12 @@ def pool_map(coarsest: torch.Tensor, pooling: Pooling) -> torch.Tensor:
     return coarsest.mean(dim=(2, 3)) if pooling == "avg" else coarsest.amax(dim=(2, 3))
 
 
+def check_pooling(pooling: str) -> None:
+    """Raises InputError for a word that names no pooling."""
+    if pooling not in (known := get_args(Pooling)):
+        raise InputError(f"no pooling is called {pooling!r}", got=repr(pooling), expected=", ".join(known), fix="choose one of these")
+
+
 def probe_px(backbone: Backbone) -> int:
     """A small side that it accepts, for looking at what depends on what."""
     smallest, largest = backbone.sizes_px or (1, None)
@@ -203,8 +225,7 @@ def probe_px(backbone: Backbone) -> int:
 
 def _pooled(backbone: Backbone, pooling: Pooling) -> Backbone:
     """The same network, pooled otherwise: without the parts that served its own embedding."""
-    if pooling not in (known := get_args(Pooling)):
-        raise InputError(f"no pooling is called {pooling!r}", got=repr(pooling), expected=", ".join(known), fix="choose one of these")
+    check_pooling(pooling)
     backbone.pooling = pooling
     backbone.num_features = backbone.channels[-1]
     for part in backbone.embedding_parts:

@@ -8,11 +8,12 @@ import difflib
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from fovea.errors import InputError, UnknownName
 from fovea.models.backbone import Backbone, probe_px
@@ -56,7 +57,7 @@ def list_trainable(module: nn.Module) -> Trainable:
         frozen=tuple(name for name, _ in frozen),
         num_trainable=sum(count for _, count in learning),
         num_frozen=sum(count for _, count in frozen),
-        num_fixed_norms=sum(isinstance(part, _Fixed) for part in module.modules()),
+        num_fixed_norms=sum(isinstance(part, _Fixed) and isinstance(part, _BatchNorm) for part in module.modules()),
     )
 
 
@@ -70,7 +71,8 @@ def freeze(
 ) -> Module:
     """A copy in which the chosen parts do not learn, and their batch norms run on stored statistics in training too.
 
-    Without a choice all is frozen, of a backbone all but its classifier.
+    Without a choice all is frozen but the classifier of a backbone, or the head of a body and a head. Where nothing but that is left
+    to learn, dropout before it stays off as well: a frozen backbone gives the same embedding in training and in evaluation.
 
     Args:
         module: A backbone; for `names`, `pattern` and `fraction` any module.
@@ -87,10 +89,15 @@ def freeze(
     for name, parameter in changed.named_parameters():
         if name in chosen:
             parameter.requires_grad_(False)
-    for prefix, norm in _norms(changed):
-        own = list(norm.parameters()) or list(changed.get_submodule(prefix.rpartition(".")[0]).parameters())
-        if own and not any(parameter.requires_grad for parameter in own):  # one without numbers goes with its neighbours
-            _fix(norm)
+    head = _head_of(changed)
+    still = not any(p.requires_grad for name, p in changed.named_parameters() if not head or not name.startswith(head))
+    for prefix, part in changed.named_modules():
+        if isinstance(part, _BatchNorm):
+            own = list(part.parameters()) or list(changed.get_submodule(prefix.rpartition(".")[0]).parameters())
+            if own and not any(parameter.requires_grad for parameter in own):  # one without numbers goes with its neighbours
+                _fix(part)
+        elif isinstance(part, _DropoutNd) and still and not (head and f"{prefix}.".startswith(head)):
+            _fix(part)  # nothing is left that it could help to learn
     return changed
 
 
@@ -117,20 +124,42 @@ def unfreeze(
     Raises:
         UnknownName, InputError: No such part; nothing matches; out of range.
     """
+    if batch_norm not in (known := get_args(BatchNormMode)):
+        raise InputError(
+            f"no way of batch norm is called {batch_norm!r}", got=repr(batch_norm), expected=", ".join(known), fix="choose one of these"
+        )
     changed = copy.deepcopy(module)
     chosen = _chosen(changed, names, pattern, stages, fraction, last=True)
-    fixed = {f"{name}.{own}": norm for name, norm in _norms(changed) if isinstance(norm, _Fixed) for own, _ in norm.named_parameters()}
+    fixed = {
+        f"{prefix}.{own}": norm
+        for prefix, norm in changed.named_modules()
+        if isinstance(norm, _BatchNorm) and isinstance(norm, _Fixed)
+        for own, _ in norm.named_parameters()
+    }
+    thawed = [name for name in chosen if batch_norm != "frozen" or name not in fixed]
+    if chosen and not thawed:
+        raise InputError(
+            "what was chosen are frozen batch norms, and these stay as they are",
+            got=", ".join(sorted(chosen)[:3]), expected="a part with other layers, or another batch_norm",
+            fix='add batch_norm="affine" (scale and shift learn) or batch_norm="learning" (as usual)',
+        )  # fmt: skip
     for name, parameter in changed.named_parameters():
-        if name in chosen and (batch_norm != "frozen" or name not in fixed):
+        if name in thawed:
             parameter.requires_grad_(True)
-    if batch_norm == "learning":
-        for norm in {id(norm): norm for name, norm in fixed.items() if name in chosen}.values():
-            _loosen(norm)
+    loosened: dict[int, nn.Module] = {id(norm): norm for name, norm in fixed.items() if name in chosen}
+    for prefix, norm in changed.named_modules():  # those without numbers go with their neighbours
+        if isinstance(norm, _BatchNorm) and not any(True for _ in norm.parameters()):
+            beside = f"{prefix.rpartition('.')[0]}.".lstrip(".")
+            loosened |= {id(norm): norm} if any(name.startswith(beside) for name in thawed) else {}
+    loosened = loosened if batch_norm == "learning" else {}
+    dropouts = {id(part): part for part in changed.modules() if isinstance(part, _DropoutNd)} if thawed else {}
+    for part in (loosened | dropouts).values():
+        _loosen(part, changed.training)
     return changed
 
 
 class _Fixed:
-    """Mixed into a batch norm's class: it never leaves evaluation mode."""
+    """Mixed into the class of a batch norm, or a dropout: it never leaves evaluation mode."""
 
     def train(self, mode: bool = True) -> nn.Module:
         return super().train(False)  # type: ignore[misc, no-any-return]
@@ -143,7 +172,7 @@ _FIXED: dict[type, type] = {}
 
 
 def _fix(norm: nn.Module) -> None:
-    """Turns a batch norm into one that keeps to its stored statistics; tensors and names stay."""
+    """Turns a layer into one that stays in evaluation mode; tensors and names stay."""
     kind = type(norm)
     if not issubclass(kind, _Fixed):
         if kind not in _FIXED:
@@ -152,13 +181,17 @@ def _fix(norm: nn.Module) -> None:
     norm.train(False)
 
 
-def _loosen(norm: nn.Module) -> None:
-    if isinstance(norm, _Fixed):
-        norm.__class__ = type(norm).__mro__[2]
+def _loosen(part: nn.Module, training: bool) -> None:
+    if isinstance(part, _Fixed):
+        part.__class__ = type(part).__mro__[2]
+        part.train(training)
 
 
-def _norms(module: nn.Module) -> list[tuple[str, nn.Module]]:
-    return [(name, part) for name, part in module.named_modules() if isinstance(part, _BatchNorm)]
+def _head_of(module: nn.Module) -> str:
+    """The prefix of what answers, which stays able to learn: a backbone's classifier, or the head of a body and a head; "" for none."""
+    if isinstance(module, Backbone):
+        return f"{module.classifier_name}."
+    return "head." if {"body", "head"} <= {name for name, _ in module.named_children()} else ""
 
 
 def _chosen(
@@ -167,8 +200,8 @@ def _chosen(
     """Names of the parameters that the words choose: the union, or all."""
     own = [name for name, _ in module.named_parameters()]
     if not names and pattern is None and stages is None and fraction is None:
-        head = f"{module.classifier_name}." if isinstance(module, Backbone) and not last else None
-        return {name for name in own if head is None or not name.startswith(head)}
+        head = "" if last else _head_of(module)
+        return {name for name in own if not head or not name.startswith(head)}
     chosen: set[str] = set()
     for wanted in names:
         found = {name for name in own if f"{name}.".startswith(f"{wanted}.")}
@@ -224,7 +257,7 @@ def _made_from(backbone: Backbone, index: int) -> set[str]:
     trial = without_numbers(backbone).eval().requires_grad_(True)
     side = probe_px(backbone)
     with torch.inference_mode(mode=False), torch.enable_grad():
-        feature = trial.forward_maps(torch.empty(1, 3, side, side, device="meta"))[index]
+        feature = trial.forward_maps(torch.empty(1, 3, side, side, device="meta", dtype=next(backbone.parameters()).dtype))[index]
         named = list(trial.named_parameters())
         gradients = torch.autograd.grad(feature.sum(), [parameter for _, parameter in named], allow_unused=True)
     return {name for (name, _), gradient in zip(named, gradients, strict=True) if gradient is not None}

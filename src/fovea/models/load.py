@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fovea.errors import WeightsError
 from fovea.files import hash_bytes, sha256_file, write_atomic
 from fovea.models.backbone import BACKBONES, Backbone
 from fovea.models.find import ResolvedWeights, in_run
-from fovea.models.naming import in_our_names, of_another, sketch, what_fits
+from fovea.models.naming import in_our_names, made_otherwise, of_another, sketch, what_fits
 from fovea.models.passport import METADATA_KEY, Passport, read_passport
 from fovea.models.tensor_files import TensorFile, open_tensors
 
@@ -78,13 +78,13 @@ def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, d
     """
     path, notes = (weights.path, weights.notes) if isinstance(weights, ResolvedWeights) else (Path(weights), ())
     own: dict[str, torch.Tensor] = backbone.state_dict()  # shares the backbone's memory
-    prefix = backbone.classifier_name + "."
+    answering = tuple(f"{part}." for part in (backbone.classifier_name, *backbone.auxiliary_parts))
     with open_tensors(path) as opened:
+        _check_options(path, opened, backbone, weights.passport if isinstance(weights, ResolvedWeights) else None)
         # a network that is pooled otherwise reads the file as the whole one does, and leaves the dense layers that it has not
         whole = backbone if backbone.pooling is None or not backbone.made_as else sketch(backbone.made_as, **backbone.made_with)
         file = in_our_names(path, opened, whole)
-        heads = [{name for name in names if name.startswith(prefix)} for names in (own, file.shapes)]
-        apart = set().union(*heads) if drop_classifier or not all(heads) else set()
+        apart = _apart(own, file.shapes, answering, drop=drop_classifier)
         apart |= {name for name in whole.state_dict() if whole is not backbone and name not in own}
         loaded = [name for name in own if name in file.shapes and name not in apart]
         _check_fit(
@@ -105,6 +105,33 @@ def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, d
             unused=tuple(sorted({*file.shapes, *file.left_out} - set(loaded))),
             notes=(*notes, *file.notes),
         )
+
+
+def _check_options(path: Path, file: TensorFile, backbone: Backbone, passport: Passport | None) -> None:
+    """Raises where the weights' passport asks for other options than the network was made with: shapes would not tell."""
+    passport = passport or _known(path, file, backbone)
+    if passport and backbone.made_as:
+        other = {name: value for name, value in passport.options.items() if backbone.made_with.get(name, value) != value}
+        if other:
+            raise made_otherwise(path, backbone, f"{passport.name!r}", other)
+
+
+def _known(path: Path, file: TensorFile, backbone: Backbone) -> Passport | None:
+    """The passport in a file, or that of a published one of this backbone, told by its digest."""
+    with contextlib.suppress(KeyError, ValueError):
+        return read_passport(file.metadata[METADATA_KEY])
+    published = BACKBONES[backbone.made_as].info.passports if backbone.made_as and ":" not in backbone.made_as else ()
+    digest = sha256_file(path) if published else ""
+    return next((passport for passport in published if passport.sha256 == digest), None)
+
+
+def _apart(own: Iterable[str], found: Iterable[str], answering: tuple[str, ...], *, drop: bool) -> set[str]:
+    """Names of the classifiers that are not loaded: all where they are dropped, and each that only one side has."""
+    apart: set[str] = set()
+    for prefix in answering:
+        heads = [{name for name in names if name.startswith(prefix)} for names in (own, found)]
+        apart |= set().union(*heads) if drop or not all(heads) else set()
+    return apart
 
 
 def save_weights(module: nn.Module, path: str | Path, passport: Passport) -> Path:

@@ -41,7 +41,7 @@ def in_our_names(path: Path, file: TensorFile, backbone: Backbone) -> TensorFile
     if isinstance(found, Mismatch):
         raise of_another(path, file, backbone, got=found.got, expected=found.expected)
     if found.origin and lacking(backbone, found.origin):
-        raise _made_otherwise(path, backbone, found.origin.called, found.origin.options)
+        raise made_otherwise(path, backbone, found.origin.called, found.origin.options)
     return found
 
 
@@ -49,7 +49,7 @@ def of_another(path: Path, file: TensorFile, backbone: Backbone, *, got: str, ex
     """The error for a file that does not fit: it names the backbone, or the options, that would."""
     fit = what_fits(file)
     if fit and fit.name == backbone.made_as and fit.options:
-        return _made_otherwise(path, backbone, fit.origin.called if fit.origin else "another library", fit.options)
+        return made_otherwise(path, backbone, fit.origin.called if fit.origin else "another library", fit.options)
     return WeightsError(
         f"the weights are of another architecture: {str(path)!r}",
         got=got,
@@ -58,7 +58,9 @@ def of_another(path: Path, file: TensorFile, backbone: Backbone, *, got: str, ex
     )
 
 
-def _made_otherwise(path: Path, backbone: Backbone, library: str, options: Mapping[str, Any]) -> WeightsError:
+def made_otherwise(path: Path, backbone: Backbone, library: str, options: Mapping[str, Any]) -> WeightsError:
+    """The error for weights of a network of the same shapes and other options."""
+
     def told(values: Mapping[str, Any]) -> str:
         return ", ".join(f"{name}={value!r}" for name, value in values.items())
 

@@ -39,13 +39,17 @@ class PixelBackbone(nn.Module):
         """The embedding (B, D), and the logits (B, K) of the backbone's own classifier."""
         return self.backbone.answers(self._scaled(pixels))
 
+    def with_auxiliary(self, pixels: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The embedding (B, D), and what auxiliary heads halfway answer."""
+        return self.backbone.embed_auxiliary(self._scaled(pixels))
+
     def _scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         x = self.normalise(pixels)
         return x - x.mean(dim=(1, 2, 3), keepdim=True) if self.centred else x
 
 
 class Network(nn.Module):
-    """A body and a head, pictures to logits: uint8 (B, H, W, 3) RGB -> (B, K)."""
+    """A body and a head, pictures to logits: uint8 (B, H, W, 3) RGB -> (B, K). While it trains with auxiliary heads, theirs come too."""
 
     def __init__(self, body: PixelBackbone, head: Head) -> None:
         super().__init__()
@@ -56,7 +60,10 @@ class Network(nn.Module):
         embedding = self.body(pixels)
         return embedding, self.head(embedding)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        if self.training:
+            embedding, heads = self.body.with_auxiliary(pixels)
+            return (self.head(embedding), heads) if heads else self.head(embedding)
         return self.answers(pixels)[1]
 
 

@@ -160,7 +160,7 @@ def summarise(module: nn.Module, *, size_px: int = 224, channels: int = 3) -> Su
     with torch.inference_mode(mode=False), torch.no_grad():  # inference mode hides what an operation is made of
         trial = without_numbers(module).eval()
         follower = _Follower(trial, size_px)
-        x = torch.empty(1, channels, size_px, size_px, device="meta")
+        x = torch.empty(1, channels, size_px, size_px, device="meta", dtype=next((p.dtype for p in module.parameters()), None))
         follower.fields[x] = (Field(0, 0, 1), Field(0, 0, 1))
         try:
             with follower:

@@ -5,13 +5,16 @@ Every function leaves its arguments as they were, and gives a module of its own.
 
 import copy
 from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from fovea.errors import InputError
-from fovea.models.backbone import Backbone, Pooling, probe_px
+from fovea.models.backbone import Backbone, Pooling, check_pooling, probe_px
 from fovea.models.freezing import no_part
 from fovea.models.summary import summarise, without_numbers
 from fovea.types import FeatureMaps
@@ -20,28 +23,26 @@ Module = TypeVar("Module", bound=Backbone)
 
 
 class Truncated(Backbone):
-    """The beginning of a backbone, up to one layer: a backbone of one map. What lies behind that layer is gone.
+    """The beginning of a backbone, up to one layer or map: a backbone of one map. What lies behind is gone.
 
     Made by `truncate`. Names of tensors are those of the whole network behind "body.".
     """
 
     classifier_name = "classifier"
 
-    def __init__(self, body: Backbone, layer: str | None, stage: int, *, channels: int, stride: int, pooling: Pooling) -> None:
+    def __init__(self, body: Backbone, end: "_End", *, channels: int, stride: int, pooling: Pooling) -> None:
         super().__init__()
-        self.body, self._stage = body, stage
+        self.body, self._end = body, end
         self.channels, self.strides, self.num_features, self.pooling = (channels,), (stride,), channels, pooling
         self.sizes_px = body.sizes_px
         self.classifier = nn.Identity()
-        if layer is not None:
-            body.get_submodule(layer).register_forward_hook(_stop)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
-        try:
-            reached = self.body.forward_maps(x)[self._stage]  # where no layer of its own gives that map
-        except _Reached as found:
-            reached = self.body.lay_out(found.output)
-        return FeatureMaps((reached,), self.strides)
+        return FeatureMaps((self.body.lay_out(self._end.reached(self.body, x)),), self.strides)
+
+    def extra_repr(self) -> str:
+        """Said, since the hash of the weights reads what a network says of itself."""
+        return f"until {self._end}, pooling={self.pooling}"
 
     def freeze_points(self) -> tuple[str, ...]:
         there = {name for name, _ in self.named_parameters()}
@@ -101,7 +102,7 @@ def truncate(backbone: Backbone, at: str | int, *, pooling: Pooling = "avg") -> 
     layer, stage = (at, 0) if isinstance(at, str) else (_layer_of(backbone, at), at)
     if layer is not None and layer not in {name for name, _ in backbone.named_modules() if name}:
         raise no_part(backbone, layer)
-    body = copy.deepcopy(backbone)
+    check_pooling(pooling)
     if layer is not None and not _on_the_way(backbone, layer):
         raise InputError(
             f"{layer!r} does not lie on the way to the feature maps",
@@ -109,23 +110,25 @@ def truncate(backbone: Backbone, at: str | int, *, pooling: Pooling = "avg") -> 
             expected="a layer before the pooling, whose output is channels x height x width",
             fix="choose an earlier layer (`fovea models NAME` shows them); remove_head keeps all but the classifier",
         )
-    if layer is None:
-        channels, stride = backbone.channels[stage], backbone.strides[stage]
-    else:
-        channels, stride = _place_of(backbone, layer)
-        _prune(body, layer)
-    return Truncated(body, layer, stage, channels=channels, stride=stride, pooling=pooling)
+    body = copy.deepcopy(backbone)
+    end = _End(layer) if layer is not None else _End(None, _calls_until(body, stage))
+    channels, stride = (backbone.channels[stage], backbone.strides[stage]) if layer is None else _place_of(backbone, layer)
+    _prune(body, end)
+    return Truncated(body, end, channels=channels, stride=stride, pooling=pooling)
 
 
 def remove_head(backbone: Module) -> Module:
-    """The same network without its classifier: `forward` gives the embedding."""
+    """The same network without its classifier, and without auxiliary ones: `forward` gives the embedding."""
     return replace_head(backbone, nn.Identity())
 
 
 def replace_head(backbone: Module, head: nn.Module) -> Module:
-    """The same network with another classifier, which reads the embedding (B, D)."""
+    """The same network with another classifier, which reads the embedding (B, D); auxiliary ones, made for the old classes, come off."""
     changed = copy.deepcopy(backbone)
     changed.set_submodule(backbone.classifier_name, copy.deepcopy(head))
+    for part in backbone.auxiliary_parts:
+        if hasattr(changed, part):
+            delattr(changed, part)
     return changed
 
 
@@ -181,6 +184,55 @@ class _Reached(Exception):
         self.output = output
 
 
+@dataclass(frozen=True)
+class _End:
+    """Where the flow ends: behind a layer, or behind the n-th operation that gives a map, where no layer gives it as it is."""
+
+    layer: str | None
+    calls: int = 0
+
+    def reached(self, body: Backbone, x: torch.Tensor) -> torch.Tensor:
+        """What stands there, for pictures (B, 3, H, W)."""
+        handle = body.get_submodule(self.layer).register_forward_hook(_stop) if self.layer is not None else None
+        try:
+            with nullcontext() if handle else _Counted(self.calls):
+                body.forward_maps(x)
+        except _Reached as found:
+            return found.output
+        finally:
+            if handle:
+                handle.remove()
+        raise RuntimeError("the flow did not come to where it was cut")
+
+
+class _Counted(TorchFunctionMode):
+    """Counts the operations that give maps of fractions, and ends the flow behind the n-th; 0 keeps all that they gave."""
+
+    def __init__(self, stop_at: int = 0) -> None:
+        super().__init__()
+        self.stop_at, self.count, self.given = stop_at, 0, list[torch.Tensor]()
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.is_floating_point():
+            self.count += 1
+            if self.count == self.stop_at:
+                raise _Reached(output)
+            if not self.stop_at:
+                self.given.append(output)
+        return output
+
+
+def _calls_until(body: Backbone, stage: int) -> int:
+    """How many operations give maps until a feature map stands; counted with numbers, since without them torch takes other ways."""
+    modes, x = [(part, part.training) for part in body.modules()], _noise(body)
+    with torch.no_grad(), _Counted() as counted:
+        feature = body.eval().forward_maps(x)[stage]
+    for part, training in modes:
+        part.training = training
+    return next(index for index, output in enumerate(counted.given, start=1) if output is feature)
+
+
 def _stop(part: nn.Module, inputs: Any, output: torch.Tensor) -> None:
     raise _Reached(output)
 
@@ -198,7 +250,7 @@ def _embedding(part: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def _unfilled(backbone: Backbone) -> torch.Tensor:
     """A picture without numbers, to see what calls what."""
-    return torch.empty(1, 3, probe_px(backbone), probe_px(backbone), device="meta")
+    return torch.empty(1, 3, probe_px(backbone), probe_px(backbone), device="meta", dtype=next(backbone.parameters()).dtype)
 
 
 def _on_the_way(backbone: Backbone, layer: str) -> bool:
@@ -209,6 +261,12 @@ def _on_the_way(backbone: Backbone, layer: str) -> bool:
     with torch.no_grad():
         trial.forward_maps(_unfilled(backbone))
     return bool(called)
+
+
+def _noise(backbone: Backbone) -> torch.Tensor:
+    """A picture, of the kind and in the place of the network's own numbers."""
+    side = probe_px(backbone)
+    return torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side).to(next(backbone.parameters()))
 
 
 def _layer_of(backbone: Backbone, stage: int) -> str | None:
@@ -235,42 +293,31 @@ def _place_of(backbone: Backbone, layer: str) -> tuple[int, int]:
     return int(output.shape[1]), field.stride or round(probe_px(backbone) / output.shape[3])
 
 
-def _prune(body: Backbone, layer: str) -> None:
-    """Takes away what the flow does not come to before a layer, unless something there is used without being called."""
+def _prune(body: Backbone, end: _End) -> None:
+    """Takes away what the flow does not come to before its end, unless something there is used without being called."""
     called: set[str] = set()
     names = [name for name, _ in body.named_modules()]
     handles = [part.register_forward_pre_hook(_mark(name, called)) for name, part in body.named_modules()]
-    handles.append(body.get_submodule(layer).register_forward_hook(_stop))
-    x = torch.linspace(-1, 1, 3 * probe_px(body) ** 2).view(1, 3, probe_px(body), probe_px(body))
+    x = _noise(body)
     modes = [(part, part.training) for part in body.modules()]
     body.eval()
-    before = _reached(body, x)
-    for handle in handles[:-1]:
-        handle.remove()
-    used = {name for name in names if any(f"{inner}.".startswith(f"{name}.") or name == "" for inner in called)}
-    gone = [name for name in names if name and name not in used and name.rpartition(".")[0] in used | {""}]
-    kept = {name: body.get_submodule(name) for name in gone}
-    for name in gone:
-        body.set_submodule(name, nn.Identity())
-    try:
-        same = torch.equal(_reached(body, x), before)
-    except Exception:  # whatever a network of another's does with a layer that is not there
-        same = False
+    with torch.no_grad():
+        before = end.reached(body, x)
+        for handle in handles:
+            handle.remove()
+        used = {name for name in names if name == "" or any(f"{inner}.".startswith(f"{name}.") for inner in called)}
+        kept = {name: body.get_submodule(name) for name in names if name not in used and name.rpartition(".")[0] in used}
+        for name in kept:
+            body.set_submodule(name, nn.Identity())
+        try:
+            same = torch.equal(end.reached(body, x), before)
+        except Exception:  # whatever a network of another's does with a layer that is not there
+            same = False
     if not same:
         for name, part in kept.items():
             body.set_submodule(name, part)
-    handles[-1].remove()
     for part, training in modes:
         part.training = training
-
-
-def _reached(body: Backbone, x: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode():
-        try:
-            body.forward_maps(x)
-        except _Reached as found:
-            return found.output
-    raise RuntimeError("the layer was not reached")
 
 
 def _mark(name: str, called: set[str]) -> Any:

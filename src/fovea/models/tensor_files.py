@@ -163,7 +163,11 @@ def _read_torch(path: Path, start: bytes) -> tuple[dict[str, torch.Tensor], tupl
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
             notes.append(f"the weights were taken from {wrapper!r} in the checkpoint")
-    if not isinstance(content, dict) or not content or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(n, str) and isinstance(t, torch.Tensor) for n, t in content.items())
+    ):
         got = (
             f"{type(content).__name__} of " + ", ".join(map(str, list(content)[:5]))
             if isinstance(content, dict)
@@ -171,6 +175,16 @@ def _read_torch(path: Path, start: bytes) -> tuple[dict[str, torch.Tensor], tupl
         )
         raise WeightsError(
             f"the weights file {str(path)!r} holds no state dict", got=got, expected=_KINDS, fix="save the module's state_dict()"
+        )
+    odd = next(
+        (f"{n} {t.dtype} {t.layout}" for n, t in content.items() if t.layout != torch.strided or t.is_complex() or t.is_quantized), ""
+    )
+    if odd:
+        raise WeightsError(
+            f"the weights file {str(path)!r} holds tensors of a kind that no network here has",
+            got=odd,
+            expected="plain (dense, real) tensors",
+            fix="save them as such: tensor.to_dense(), tensor.dequantize()",
         )
     if all(name.startswith("module.") for name in content):
         content = {name.removeprefix("module."): tensor for name, tensor in content.items()}

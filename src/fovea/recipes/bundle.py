@@ -12,7 +12,7 @@ from fovea.errors import InputError, OutputError, WeightsError
 from fovea.export.bundles import NUM_COMPARED, Trained, write_bundle
 from fovea.files import ready_folder
 from fovea.models.backbone import BACKBONES, create_backbone, normalisation
-from fovea.models.classes import class_names_of
+from fovea.models.classes import class_names_of, load_classes
 from fovea.models.golden import check_golden
 from fovea.models.network import PixelBackbone, Published
 from fovea.models.weights import load_weights, resolve_weights
@@ -22,13 +22,22 @@ from fovea.transforms.preprocessing import central_crop
 from fovea.types import Pixels
 
 
-def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | None = None, overwrite: bool = False) -> Bundle:
+def bundle(
+    backbone: str,
+    *,
+    weights: str = "auto",
+    out: str,
+    classes: str | None = None,
+    image_size: int | None = None,
+    overwrite: bool = False,
+) -> Bundle:
     """Make a bundle of pretrained weights as they are, with their own classes.
 
     Args:
         backbone: A name from `fovea models`.
-        weights: "auto", or a safetensors file.
+        weights: "auto", or a file: .safetensors, .pth, or .weights.h5 of Keras.
         out: The folder, or the .fovea file, to write.
+        classes: Names of the classes, where the weights come without: "imagenet_1k", or a text file with one name a line.
         image_size: Side in pixels; by default the weights' own.
         overwrite: Replace a bundle in `out`.
 
@@ -42,15 +51,22 @@ def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | 
             "a bundle of no weights would know nothing", got="--weights none", expected="weights", fix="name a file with --weights"
         )
     passport = resolved.passport
-    names = class_names_of(passport)
+    names = _class_names(classes) if classes else class_names_of(passport)
+    if not names:
+        raise WeightsError(
+            f"the weights {str(resolved.path)!r} do not say what their classes are called",
+            got="no class names",
+            expected="a name for each output of the classifier, in its order",
+            fix="add --classes imagenet_1k, or --classes FILE with one name a line; or train a head on pictures of your own",
+        )
     module = create_backbone(backbone, num_classes=len(names), **passport.options)
     report = load_weights(module, resolved)
     for note in report.notes:
         say(note)
-    if report.new:
+    if new := [name for name in report.new if not name.endswith("num_batches_tracked")]:
         raise WeightsError(
             f"{str(resolved.path)!r} holds no classifier, so a bundle of it could name no classes",
-            got=f"{len(report.loaded)} tensors; new: {', '.join(report.new[:5])}",
+            got=f"{len(report.loaded)} tensors; new: {', '.join(new[:5])}",
             expected="weights with their classifier",
             fix="train a head on pictures of your own: fovea train DATA --weights FILE --out RUN",
         )
@@ -69,6 +85,23 @@ def bundle(backbone: str, *, weights: str = "auto", out: str, image_size: int | 
     )
     write_bundle(place, trained, pictures=_drawn(trained), strategy="pretrained", metrics={"published": passport.score})
     return load_bundle(place)
+
+
+def _class_names(classes: str) -> tuple[str, ...]:
+    """A published list, or the lines of a file."""
+    path = Path(classes)
+    if not path.is_file():
+        return load_classes(classes).class_names
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    if len(set(names)) != len(names) or not names:
+        twice = next((name for name in names if names.count(name) > 1), "")
+        raise InputError(
+            f"{classes!r} is no list of classes",
+            got=f"{twice!r} twice" if twice else "no names",
+            expected="one name a line, each once",
+            fix="mend it",
+        )
+    return names
 
 
 def _free_place(out: str, overwrite: bool) -> Path:

@@ -1,6 +1,7 @@
 """Which is really better: several trainings of the same data, in turn, side by side with their intervals."""
 
 import itertools
+import json
 import re
 import time
 from collections.abc import Sequence
@@ -10,15 +11,16 @@ from statistics import fmean, stdev
 from typing import Any, get_type_hints
 
 from fovea.data import open_source
-from fovea.errors import FoveaError, InputError
+from fovea.errors import FoveaError, InputError, OutputError
 from fovea.files import check_outside, ready_folder, write_csv, write_json
 from fovea.metrics.intervals import mean_interval, wilson
 from fovea.progress import say
 from fovea.recipes._results import command_line
 from fovea.recipes.train import train
 from fovea.report import ReportData, write_report
-from fovea.training.run import Metrics, load_history, load_metrics
-from fovea.training.settings import TrainSettings, checked
+from fovea.training.method import Method
+from fovea.training.run import Metrics, finished, load_history, load_metrics
+from fovea.training.settings import OF_METHOD, TrainSettings, checked
 from fovea.versions import versions
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -31,9 +33,9 @@ class Way:
     Args:
         name: What sets it apart, in words.
         accuracies: On validation, one for each seed.
-        interval: 95 % interval of the accuracy to expect of another seed's mean, or Wilson's for a single seed.
+        interval: Wilson's 95 % interval of their mean on so many validation pictures.
         loss: Mean validation loss.
-        seconds: Mean, of the whole training.
+        seconds: Of the whole training, one for each seed.
         runs: Their folders.
         history: Of the first seed.
         num_validation: Pictures.
@@ -44,7 +46,7 @@ class Way:
     accuracies: tuple[float, ...] = ()
     interval: tuple[float, float] = (0.0, 1.0)
     loss: float = float("nan")
-    seconds: float = 0.0
+    seconds: tuple[float, ...] = ()
     runs: tuple[str, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
     num_validation: int = 0
@@ -58,7 +60,8 @@ class Way:
             "accuracy_ci95": list(self.interval) if self.accuracies else None,
             "accuracies": list(self.accuracies),
             "loss": self.loss if self.accuracies else None,
-            "seconds": self.seconds,
+            "seconds": fmean(self.seconds) if self.seconds else None,
+            "seconds_each": list(self.seconds),
             "n": self.num_validation,
             "runs": list(self.runs),
             "history": list(self.history),
@@ -88,7 +91,7 @@ class Experiment:
             low, high = way.interval
             lines.append(
                 f"{way.name:{width}}  {fmean(way.accuracies):>7.1%}  ({low:.1%} to {high:.1%})".ljust(width + 39)
-                + f"{way.loss:>7.3f}  {way.seconds:>8.1f}  {len(way.accuracies):>5}"
+                + f"{way.loss:>7.3f}  {fmean(way.seconds):>8.1f}  {len(way.accuracies):>5}"
             )
         return "\n".join([*lines, *self.notes, f"report: {self.report}"])
 
@@ -139,7 +142,16 @@ def experiment(
     varied = _varied(vary)
     with open_source(data) as source:
         check_outside(out, source.location)
+    command = command_line(
+        "experiment", data, out=out, strategies=strategies, seeds=seeds, vary=vary, budget=budget, backbone=backbone, weights=weights,
+        image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
+    )  # fmt: skip
     folder = ready_folder(out)
+    if not overwrite and (folder / "experiment.json").exists() and _asked_for(folder) != command:
+        raise OutputError(
+            f"{out!r} already holds another experiment", got=_asked_for(folder), expected="a new folder, or the same experiment",
+            fix="choose another --out, or add --overwrite",
+        )  # fmt: skip
     shared = {
         "backbone": backbone,
         "weights": weights,
@@ -148,7 +160,9 @@ def experiment(
         "epochs": epochs,
         "batch_size": batch_size,
     }
-    plans = [(name, dict(zip(varied, values, strict=True))) for name in names for values in itertools.product(*varied.values())]
+    plans = [(name, values) for name in names for values in _combinations(name, varied)]
+    for strategy, values in plans:  # a misspelt name is found before anything is trained
+        checked(data=data, strategy=strategy, **_fitting(strategy, shared | values)).method(Method(epochs=1))
     found: dict[str, list[tuple[Path, Metrics]]] = {}
     problems: dict[str, str] = {}
     for seed in range(seeds):  # all ways with one seed, then all with the next: a budget that ends cuts no way off
@@ -162,6 +176,8 @@ def experiment(
             say(f"{title}, seed {seed}")
             try:
                 found.setdefault(title, []).append((place, _trained(data, place, strategy, seed, options, overwrite=overwrite)))
+            except OutputError:
+                raise
             except FoveaError as error:
                 found.pop(title) if not found[title] else None
                 problems[title] = error.problem
@@ -178,15 +194,11 @@ def experiment(
         )
     notes = _notes(ways, seeds, problems)
     result = Experiment(ways, folder / "report.html", notes)
-    write_json(folder / "experiment.json", result.to_json())
+    write_json(folder / "experiment.json", result.to_json() | {"command": command})
     write_csv(
         folder / "experiment.csv",
         ("way", "seed", "validation_accuracy", "seconds", "run"),
-        [
-            (way.name, seed, value, way.seconds, run)
-            for way in ways
-            for seed, (value, run) in enumerate(zip(way.accuracies, way.runs, strict=True))
-        ],
+        [(way.name, seed, *row) for way in ways for seed, row in enumerate(zip(way.accuracies, way.seconds, way.runs, strict=True))],
     )
     asked = {
         "Data": data,
@@ -195,15 +207,11 @@ def experiment(
         **({"Varied": vary} if vary else {}),
         **({"Budget": budget} if budget else {}),
     }
-    command = command_line(
-        "experiment", data, out=out, strategies=strategies, seeds=seeds, vary=vary, budget=budget, backbone=backbone, weights=weights,
-        image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
-    )  # fmt: skip
     first = load_metrics(next(way.runs[0] for way in ways if way.runs))
     write_report(
         result.report,
         ReportData(
-            title=f"{Path(data).name or data}: which way learns best?", asked=asked, command=command, notes=notes, class_names=first.class_names,
+            title=f"{Path(data).name or data}: which way learns best?", asked=asked, command=command, notes=[*notes, *_where(ways, folder)], class_names=first.class_names,
             num_files=first.num_files, comparison=[way.to_json() for way in ways if way.accuracies], compared_on="validation",
             versions=versions("fovea", "numpy", "torch", "onnxruntime"),
         ),
@@ -212,23 +220,32 @@ def experiment(
 
 
 def _trained(data: str, place: Path, strategy: str, seed: int, options: dict[str, Any], *, overwrite: bool) -> Metrics:
-    """The metrics of a run: as it stands there, or trained now."""
-    if (place / "metrics.json").exists() and not overwrite:
-        return load_metrics(place)
+    """The metrics of a run: as it stands there where it was asked for alike, or trained now."""
+    settings = checked(data=data, strategy=strategy, seed=seed, **options)
+    if not overwrite and (found := finished(place, settings)):
+        return found
     return train(data, out=str(place), strategy=strategy, seed=seed, overwrite=overwrite, **options).metrics
+
+
+def _asked_for(folder: Path) -> str:
+    """The command of the experiment that stands there."""
+    try:
+        return str(json.loads((folder / "experiment.json").read_text(encoding="utf-8")).get("command", ""))
+    except (OSError, ValueError, AttributeError):
+        return "an experiment.json that cannot be read"
 
 
 def _way(title: str, runs: Sequence[tuple[Path, Metrics]]) -> Way:
     judged = [metrics.validation for _, metrics in runs if metrics.validation]
     accuracies = tuple(split.accuracy for split in judged)
     n = judged[0].n if judged else 0
-    interval = mean_interval(accuracies) if len(accuracies) > 1 and stdev(accuracies) > 0 else wilson(round(accuracies[0] * n), n)
+    interval = wilson(round(fmean(accuracies) * n), n)
     return Way(
         name=title,
         accuracies=accuracies,
         interval=interval,
         loss=fmean(split.nll for split in judged),
-        seconds=fmean(metrics.timing.total_s for _, metrics in runs),
+        seconds=tuple(metrics.timing.total_s for _, metrics in runs),
         runs=tuple(str(place) for place, _ in runs),
         history=tuple(load_history(runs[0][0])),
         num_validation=n,
@@ -237,17 +254,13 @@ def _way(title: str, runs: Sequence[tuple[Path, Metrics]]) -> Way:
 
 def _notes(ways: Sequence[Way], seeds: int, problems: dict[str, str]) -> tuple[str, ...]:
     told = [
-        "Judged on the validation pictures; the test pictures were not looked at to choose."
-        + (
-            " The interval is that of the mean over the seeds (Student's t)."
-            if seeds > 1
-            else " The interval is Wilson's, of one training."
-        )
+        "Judged on the validation pictures; the test pictures were not looked at to choose. The interval is Wilson's, of the mean over the seeds, for so "
+        "many validation pictures." + (f" Curves are those of the first of {seeds} seeds." if seeds > 1 else "")
     ]
     trained = [way for way in ways if way.accuracies]
     for other in trained[1:]:
         pairs = [a - b for a, b in zip(trained[0].accuracies, other.accuracies, strict=False)]
-        if len(pairs) > 1 and stdev(pairs) > 0:
+        if len(pairs) > 2 and stdev(pairs) > 0:  # two say next to nothing of how much seeds differ
             low, high = mean_interval(pairs, bounds=(-1.0, 1.0))
             sure = "" if low > 0 else ", which may be luck"
             told.append(f"{trained[0].name} against {other.name}, seed by seed: {fmean(pairs):+.1%} ({low:+.1%} to {high:+.1%}){sure}.")
@@ -255,9 +268,25 @@ def _notes(ways: Sequence[Way], seeds: int, problems: dict[str, str]) -> tuple[s
     return tuple(told)
 
 
+def _where(ways: Sequence[Way], folder: Path) -> list[str]:
+    """Where the best way's own report lies, and what to do with it."""
+    best = Path(ways[0].runs[0]).relative_to(folder)
+    return [
+        f"Every training has a folder and a report of its own here: the best begins with {best}/report.html. Ship {best}/bundle, once you have seen its test figures."
+    ]
+
+
 def _title(strategy: str, values: dict[str, Any], *, several: bool) -> str:
     parts = [strategy] if several or not values else []
     return ", ".join([*parts, *(f"{name} {value}" for name, value in values.items())])
+
+
+def _combinations(strategy: str, varied: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """All combinations of the varied options; of those that say how epochs learn, none for a strategy without epochs."""
+    from fovea.training.strategy import STRATEGIES
+
+    used = {name: values for name, values in varied.items() if STRATEGIES[strategy].info.augments or name not in OF_METHOD}
+    return [dict(zip(used, values, strict=True)) for values in itertools.product(*used.values())]
 
 
 def _fitting(strategy: str, options: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
+from fovea.report.plots import save_learning_curves
 from fovea.selection.choose import choose
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
@@ -186,6 +187,8 @@ def train(
                 search=learned.search,
             )
             with watch("report_s"):
+                if learned.history:
+                    save_learning_curves([row.row() for row in learned.history], run.curves)
                 write_train_report(run, source, seen, probabilities, metrics, learned.history, watch.seconds())
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))

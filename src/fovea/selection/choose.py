@@ -1,22 +1,25 @@
 """From settings with "auto" in them to a plan without: what was chosen is said, and why."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from fovea.data import Source, decode
 from fovea.engines import ENGINES
 from fovea.errors import InputError, UnreadableImage, WeightsError
-from fovea.models.backbone import BACKBONES, create_backbone, normalisation
+from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalisation
 from fovea.models.heads import HEADS, create_head
 from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
 from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_weights, resolve_weights, weights_hash
 from fovea.tasks import TASKS
 from fovea.training.augment import choose_augment, is_centred
-from fovea.training.settings import TrainSettings
+from fovea.training.method import Method
+from fovea.training.settings import OF_METHOD, TrainSettings
 from fovea.training.strategy import STRATEGIES, Plan
 from fovea.transforms.preprocessing import square
 from fovea.types import Item
@@ -38,6 +41,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     for registry, asked in ((TASKS, settings.task), (STRATEGIES, settings.strategy), (HEADS, settings.head), (ENGINES, settings.engine)):
         if asked != "auto":
             registry[asked]
+    settings.method(Method(epochs=1))  # names of optimizer and schedule
     notes: list[str] = []
     name = settings.backbone if settings.backbone != "auto" else _pick_backbone(settings, notes)
     if settings.strategy == "scratch" and settings.weights not in ("auto", "none"):
@@ -57,6 +61,9 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     if STRATEGIES[strategy].info.needs_weights and resolved is None:
         notes.append(f"--weights none: {name} sees through random weights, which is only a baseline to compare with")
 
+    unused = [f"--{word.replace('_', '-')}" for word in OF_METHOD if getattr(settings, word) is not None]
+    if unused and not STRATEGIES[strategy].info.augments and settings.head == "linear":
+        notes.append(f"{strategy} solves for its head at once, without epochs: {', '.join(unused)} changed nothing")
     info = BACKBONES[name].info
     options = dict(resolved.passport.options) if resolved else {}
     size_px = settings.image_size or (resolved.passport.image_size_px if resolved else info.image_size_px)
@@ -79,7 +86,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     centred = resolved.passport.centred if resolved else is_centred(augment)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        backbone = create_backbone(name, **options)
+        backbone = _made(name, options, len(source.class_names), STRATEGIES[strategy].info.needs_weights, notes)
         head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names))
     if resolved:
         report = load_weights(backbone, resolved)
@@ -99,6 +106,16 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         augment=augment,
         notes=tuple(notes),
     )
+
+
+def _made(name: str, options: dict[str, Any], num_classes: int, needs_weights: bool, notes: list[str]) -> Backbone:
+    """The backbone; one that learns from nothing and can have auxiliary heads gets them."""
+    if needs_weights or "auxiliary" not in inspect.signature(BACKBONES[name].build).parameters:
+        return create_backbone(name, **options)
+    backbone = create_backbone(name, num_classes=num_classes, **({"auxiliary": True} | options))
+    backbone.set_submodule(backbone.classifier_name, nn.Identity())  # the run has a head of its own
+    notes.append("auxiliary heads answer halfway while it trains, and their losses count for 0.3 of the last one's; they are not shipped")
+    return backbone
 
 
 def _passport(

@@ -24,6 +24,7 @@ from fovea.models.weights import save_weights
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
 from fovea.training.device import pick_device
+from fovea.training.find_rate import RateCurve, find_rate
 from fovea.training.loop import Goal, fit, logits_of
 from fovea.training.memory import check_memory
 from fovea.training.method import Method
@@ -81,6 +82,14 @@ class EndToEnd(Strategy):
         logits[rows] = answered
         save_weights(network.body.backbone, checkpoint / BEST, replace(plan.passport, golden=()))
         return Learned(logits, module_to_onnx(network.body, size_px=plan.preprocessing.size_px), history=history, notes=notes)
+
+    def rates(self, inputs: StoredPictures, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, steps: int) -> RateCurve:
+        """What each learning rate would come to, from where this strategy begins."""
+        method, _, _ = self.begin(self.as_they_are(inputs, targets, validation), targets, groups, train)
+        network = self.plan.network.to(pick_device(self.plan.settings.device))
+        batches = self.augmented(inputs, targets, train, balanced=method.balance == "sampling")
+        with inputs.store:
+            return find_rate(network, batches, method=method, goal=goal_of(method, targets[train], batches.num_classes), steps=steps)
 
     def augmented(self, pictures: StoredPictures, targets: Ints, rows: Ints, *, balanced: bool = False, scaled: bool = True) -> Loader:
         """Training pictures, varied anew in each epoch."""

@@ -93,6 +93,10 @@ class RunFolder:
         return self.path / "history.csv"
 
     @property
+    def curves(self) -> Path:
+        return self.path / "learning_curves.png"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 
@@ -228,6 +232,26 @@ def load_metrics(path: str | Path) -> Metrics:
         ) from error
 
 
+def finished(path: str | Path, settings: TrainSettings) -> Metrics | None:
+    """The metrics of a finished run of these settings; None where there is no finished run.
+
+    Raises:
+        OutputError: A finished run of other settings stands there.
+    """
+    run = RunFolder(Path(path))
+    if not run.metrics.exists():
+        return None
+    asked, found = _mark(settings), _read_settings(run)
+    if found != asked:
+        raise OutputError(
+            f"{str(path)!r} already holds a run with other settings",
+            got=_difference(found or {}, asked),
+            expected="a run that was asked for alike, or none",
+            fix="choose another --out, or add --overwrite",
+        )
+    return load_metrics(path)
+
+
 def load_history(path: str | Path) -> list[dict[str, Any]]:
     """The rows of a run's `history.csv`, numbers as numbers; none where there were no epochs."""
     with suppress(OSError), open(RunFolder(Path(path)).history, newline="", encoding="utf-8") as file:
@@ -239,7 +263,7 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
 
 # What a run consists of. A folder of these names that holds other files, or a report without a run, is somebody else's.
 _OURS = {
-    "": {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "checkpoint", "bundle"},
+    "": {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "learning_curves.png", "checkpoint", "bundle"},
     "checkpoint": {"settings.json", BEST, LAST},
     "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
 }

@@ -11,7 +11,7 @@ from fovea.training.method import Balance, Method, Precision
 from fovea.training.optimizers import OPTIMIZERS
 from fovea.training.schedules import SCHEDULES
 
-_OF_METHOD = (
+OF_METHOD = (
     *("epochs", "lr", "optimizer", "schedule", "warmup_epochs", "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay"),
     *("balance", "precision"),
 )
@@ -64,7 +64,7 @@ class TrainSettings(BaseModel):
         Raises:
             UnknownName: No such optimizer, or schedule.
         """
-        asked = {name: value for name in _OF_METHOD if (value := getattr(self, name)) is not None}
+        asked = {name: value for name in OF_METHOD if (value := getattr(self, name)) is not None}
         method = replace(default, seed=self.seed, compile=self.compile, **asked)
         OPTIMIZERS[method.optimizer], SCHEDULES[method.schedule]
         return method if self.patience is None else replace(method, stop=replace(method.stop, patience=self.patience))

@@ -92,6 +92,7 @@ class _Auxiliary(nn.Module):
 
 class GoogLeNet(Backbone):
     classifier_name = "fc"
+    auxiliary_parts = ("aux1", "aux2")
     strides = (2, 4, 8, 16, 32)
     # with its own weights, torchvision's network turns ImageNet's scaling into that by halves, before its first layer
     origins = (Origin("torchvision", options={"variant": "torchvision"}, scaling=HALVES, auxiliary=("aux1.", "aux2.")),)
@@ -132,10 +133,15 @@ class GoogLeNet(Backbone):
 
     def forward_auxiliary(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """(B, 3, H, W) -> logits (B, K), and those of the auxiliary heads by name; the paper weighs their losses by 0.3."""
+        embedding, heads = self.embed_auxiliary(x)
+        return self.fc(embedding), heads
+
+    def embed_auxiliary(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """(B, 3, H, W) -> embedding (B, D), and the logits of the auxiliary heads by name."""
         self.check_size(x)
         taps: dict[str, torch.Tensor] = {head: x for head in _AUXILIARY.values() if hasattr(self, head)}
         maps = self._flow(x, taps)
-        return self.fc(self.pool(maps[-1])), {head: self.get_submodule(head)(tapped) for head, tapped in taps.items()}
+        return self.pool(maps[-1]), {head: self.get_submodule(head)(tapped) for head, tapped in taps.items()}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, dict[str, torch.Tensor]]:  # type: ignore[override]
         """Logits (B, K); while it trains with auxiliary heads, theirs too, as `training.loop.fit` takes them."""

@@ -116,10 +116,6 @@ class ResNet(Backbone):
         self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))
         _initialise(self, zero_init)
 
-    def extra_repr(self) -> str:
-        """Said, since the hash of the weights reads what a network says of itself."""
-        return "bgr" if self.bgr else ""
-
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         x = F.relu(self.bn1(self.conv1(x.flip(1) if self.bgr else x)))  # (B, 64, H/2, W/2)
         x = F.max_pool2d(x, 3, 2, 1)  # (B, 64, H/4, W/4)

@@ -50,10 +50,6 @@ class SqueezeNet(Backbone):
                 nn.init.kaiming_uniform_(layer.weight) if layer is not last else nn.init.normal_(layer.weight, 0, 0.01)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def extra_repr(self) -> str:
-        """Said, since the hash of the weights reads what a network says of itself."""
-        return "bgr" if self.bgr else ""
-
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         x = self.features[:2](x.flip(1) if self.bgr else x)
         maps = [x]  # (B, 96, (H - 5) / 2, ...)

@@ -81,10 +81,6 @@ class VGG(Backbone):
         self.head = _Head(num_classes)
         _initialise(self)
 
-    def extra_repr(self) -> str:
-        """Said, since the hash of the weights reads what a network says of itself."""
-        return "bgr" if self.bgr else ""
-
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         maps = []
         x = x.flip(1) if self.bgr else x

@@ -3,8 +3,6 @@
 Key names are timm's (`vit_tiny_patch16_224`, `vit_small_patch16_224`). The feature map is the last layer's tokens laid out as they lie in the picture.
 """
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -85,13 +83,6 @@ class VisionTransformer(Backbone):
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:
         """The tokens of the squares, laid out as these lie in the picture: (B, D, S / 16, S / 16)."""
         return FeatureMaps((self.lay_out(self.tokens(x)),), self.strides)
-
-    def lay_out(self, output: torch.Tensor) -> torch.Tensor:
-        """Tokens (B, 1 + L, D) -> the map (B, D, S / 16, S / 16), without the class token; a map stays."""
-        if output.ndim != 3:
-            return output
-        side = math.isqrt(int(output.shape[1]) - 1)
-        return output[:, 1:].transpose(1, 2).reshape(-1, int(output.shape[2]), side, side)
 
     def own_embedding(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, S, S) -> (B, D): the class token."""

@@ -7,21 +7,23 @@ beat on validation: where no epoch does, the probe is what is kept.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from fovea.data import Source
 from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
 from fovea.loading.batches import Batches
+from fovea.loading.stored import Inputs
 from fovea.models.backbone import Backbone
 from fovea.models.freezing import freeze, list_trainable, unfreeze
 from fovea.models.heads.linear import LinearHead
 from fovea.training.end_to_end import EndToEnd
 from fovea.training.logistic import fit_logistic
-from fovea.training.loop import evaluate
+from fovea.training.loop import Epoch, evaluate
 from fovea.training.method import Method, Stopping
 from fovea.training.state import ParameterGroups
-from fovea.training.strategy import STRATEGIES, Looked, Plan, StrategyInfo
+from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, StrategyInfo
 from fovea.types import Floats, Ints, Item
 
 _PART = 1.0  # of the freeze points that learn, from the last one back
@@ -31,6 +33,7 @@ _LAYER_DECAY = 0.8  # each part learns so much slower than the one behind it
 class Finetune(EndToEnd):
     default = Method(epochs=10, lr=1e-4, schedule="cosine", warmup_epochs=1, stop=Stopping(patience=5))
     _vectors: Floats
+    _probe: Epoch | None = None
 
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
         plan = self.plan
@@ -55,12 +58,22 @@ class Finetune(EndToEnd):
         if validation.num_examples:
             loss, accuracy, _ = evaluate(network, validation)
             method = replace(method, stop=replace(method.stop, baseline=loss if method.stop.monitor == "loss" else accuracy))
-            told.append(
-                f"the probe has a validation loss of {loss:.4f} and an accuracy of {accuracy:.1%}: fine-tuning has to beat it, or is not kept"
-            )
+            self._probe = Epoch(0, "validation", loss, accuracy, 0.0, 0.0)
         decay = _LAYER_DECAY if settings.layer_decay is None else settings.layer_decay
         rates = layerwise(network.body.backbone, lr=method.lr, decay=decay)
         return method, [*rates, {"params": list(network.head.parameters()), "lr": method.lr}], tuple(told)
+
+    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+        learned = super().learn(inputs, targets, groups, train=train, validation=validation, checkpoint=checkpoint, key=key)
+        if not self._probe:
+            return learned
+        best = min((row for row in learned.history if row.split == "validation"), key=lambda row: row.loss, default=self._probe)
+        kept = best.loss < self._probe.loss
+        told = (
+            f"fine-tuning {'was better than' if kept else 'did not beat'} the probe on validation, so {'it' if kept else 'the probe'} was kept: "
+            f"loss {best.loss:.4f} against {self._probe.loss:.4f}, accuracy {best.accuracy:.1%} against {self._probe.accuracy:.1%}"
+        )
+        return replace(learned, history=[self._probe, *learned.history], notes=(*learned.notes, told))
 
 
 def layerwise(backbone: Backbone, *, lr: float, decay: float) -> list[dict[str, object]]:
