@@ -121,10 +121,10 @@ def test_resuming_in_the_middle_gives_the_same_weights(photos, tmp_path, monkeyp
     whole = fovea.train(str(photos), out=str(tmp_path / "whole"), **options)
     train_epoch = loop._train_epoch
 
-    def crash_in_the_third(model, optimizer, train, schedule, epoch, *rest):
-        if epoch == 2:
+    def crash_in_the_third(model, state, train, epoch, *rest):
+        if epoch == 3:
             raise RuntimeError("killed")
-        return train_epoch(model, optimizer, train, schedule, epoch, *rest)
+        return train_epoch(model, state, train, epoch, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_train_epoch", crash_in_the_third)

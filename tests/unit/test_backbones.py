@@ -23,7 +23,7 @@ from fovea.testing.exam import ExamFailed
 from fovea.types import FeatureMaps
 
 NAMES = list_backbones()
-_LARGE = 20_000_000  # parameters: these sit their exam with the slow tests
+_LARGE = 5_000_000  # parameters: these sit their exam with the slow tests
 EXAMINED = [pytest.param(name, marks=pytest.mark.slow) if BACKBONES[name].info.num_parameters > _LARGE else name for name in NAMES]
 VARIANTS: list[Any] = [
     ("convnet", {"variant": "28", "dropout": 0.25}),

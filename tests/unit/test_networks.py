@@ -115,7 +115,7 @@ def test_auxiliary_heads_bring_gradients_to_the_first_layers() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "side_px", "expected"),
     [
-        ("alexnet", {}, 256, [11, 51, 163, 195]),
+        pytest.param("alexnet", {}, 256, [11, 51, 163, 195], marks=pytest.mark.slow),
         ("mobilenet_v1", {"width": 0.25}, 384, [7, 19, 43, 219, 315]),
         pytest.param("vgg16", {}, 288, [6, 16, 44, 100, 212], marks=pytest.mark.slow),
         pytest.param("resnet18", {"zero_init": False}, 512, [43, 99, 211, 435], marks=pytest.mark.slow),
