@@ -11,10 +11,10 @@ import torch
 import fovea
 from fovea.errors import WeightsError
 from fovea.models.backbone import create_backbone
-from fovea.models.golden import check_golden, golden_picture, golden_values
 from fovea.models.network import PixelBackbone
 from fovea.models.passport import Passport
 from fovea.models.weights import save_weights
+from fovea.models.weights.golden import check_golden, golden_picture, golden_values
 
 _HALF = (0.5, 0.5, 0.5)
 _NAMES = ("ant", "bee", "cat")

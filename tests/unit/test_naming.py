@@ -14,11 +14,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fovea.errors import InputError, MissingExtra, WeightsError
-from fovea.models import keras_files, matching, naming
 from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalisation
 from fovea.models.origins import Origin, keras_order
 from fovea.models.passport import Passport
-from fovea.models.weights import backbone_of, load_weights, resolve_weights, save_weights
+from fovea.models.weights import backbone_of, keras_files, load_weights, matching, naming, resolve_weights, save_weights
 
 h5py = pytest.importorskip("h5py")
 

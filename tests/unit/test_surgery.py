@@ -12,10 +12,10 @@ import fovea
 from fovea.errors import InputError, UnknownName
 from fovea.models.backbone import BACKBONES, Backbone, create_backbone, list_backbones, pool_map, probe_px
 from fovea.models.freezing import freeze, list_trainable, unfreeze
-from fovea.models.load import weights_hash
 from fovea.models.network import PixelBackbone
 from fovea.models.summary import summarise
 from fovea.models.surgery import combine, graft, remove_head, replace_head, stack, stage_layers, truncate
+from fovea.models.weights.load import weights_hash
 from fovea.testing.backbones import check_backbone
 
 _LARGE = 1_500_000  # parameters: larger ones are tried with the slow tests

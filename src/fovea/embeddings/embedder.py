@@ -56,7 +56,7 @@ class Embedder:
         if self._kept.exists():
             return self._kept.read_bytes()
         if self.passport:
-            from fovea.models.golden import check_golden
+            from fovea.models.weights.golden import check_golden
 
             check_golden(self.body, self.passport)
         model = module_to_onnx(self.body, size_px=self.preprocessing.size_px)

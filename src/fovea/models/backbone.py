@@ -91,7 +91,7 @@ class Backbone(nn.Module, ABC):
     # State-dict prefixes of what only the finer maps pass, a norm of their own for example: the embedding does not depend on it.
     side_parts: tuple[str, ...] = ()
     in_windows: bool = False  # cells of one window see the same pixels (Swin): what they see moves by whole windows
-    origins: tuple[Origin, ...] = ()  # other libraries' versions of it, whose weights it takes (`models/naming.py`)
+    origins: tuple[Origin, ...] = ()  # other libraries' versions of it, whose weights it takes (`models/weights/naming.py`)
     made_as: str = ""  # its name in the registry, and the options that it was made with: `create_backbone` writes them
     made_with: Mapping[str, Any] = MappingProxyType({})
 

@@ -32,7 +32,7 @@ class Passport:
         repo: Hub repository, with `revision` (a commit, pinned) and `filename`; None where they are on no hub. Without
             a revision nothing is downloaded until the user names one.
         num_bytes: Size of the file on the hub, where known: what a download announces.
-        golden: What the network answered on a drawn picture when its score was measured (`models.golden`).
+        golden: What the network answered on a drawn picture when its score was measured (`models/weights/golden.py`).
     """
 
     name: str

@@ -13,9 +13,9 @@ from fovea.export.bundles import NUM_COMPARED, Trained, write_bundle
 from fovea.files import ready_folder
 from fovea.models.backbone import BACKBONES, create_backbone, normalisation
 from fovea.models.classes import class_names_of, load_classes
-from fovea.models.golden import check_golden
 from fovea.models.network import PixelBackbone, Published
 from fovea.models.weights import load_weights, resolve_weights
+from fovea.models.weights.golden import check_golden
 from fovea.progress import say
 from fovea.tasks import create_task
 from fovea.transforms.preprocessing import central_crop

@@ -129,7 +129,7 @@ def nothing_new(name: str, model: nn.Module, missing: Iterable[str]) -> tuple[st
 
 def own_weights_file(backbone: Backbone, passport: Passport) -> Path:
     """Written into the cache, so that it is read, checked and hashed as every other weights file is."""
-    from fovea.models.load import save_weights  # it needs the registry
+    from fovea.models.weights.load import save_weights  # it needs the registry
 
     folder = cache_folder() / "families"
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from fovea.errors import WeightsError
-from fovea.models.keras_files import KERAS_SUFFIX, KerasLayer, open_keras
 from fovea.models.origins import Origin
+from fovea.models.weights.keras_files import KERAS_SUFFIX, KerasLayer, open_keras
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin")
 _KINDS = "a .safetensors file, a state dict of tensors saved by torch (" + ", ".join(TORCH_SUFFIXES) + "), or Keras's .weights.h5"

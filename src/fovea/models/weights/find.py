@@ -11,14 +11,14 @@ from fovea.files import sha256_file
 from fovea.models.backbone import BACKBONES, BackboneInfo
 from fovea.models.hub import HubFile, Unreachable, cached, fetch, parse_hub
 from fovea.models.passport import METADATA_KEY, Passport, read_passport
-from fovea.models.strangers import options_of, stranger
-from fovea.models.tensor_files import TensorFile, open_tensors
+from fovea.models.weights.strangers import options_of, stranger
+from fovea.models.weights.tensor_files import TensorFile, open_tensors
 from fovea.registry import Entry
 
 Where = Literal["path", "folder", "packaged", "hub"]
 
 _FOLDER_VARIABLE = "FOVEA_WEIGHTS"
-PACKAGED = Path(__file__).parent / "packaged"
+PACKAGED = Path(__file__).parents[1] / "packaged"
 _IN_A_RUN = ("checkpoint/best.safetensors", "bundle/model.safetensors", "best.safetensors", "model.safetensors")
 
 

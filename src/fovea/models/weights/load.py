@@ -14,10 +14,10 @@ from torch import nn
 from fovea.errors import WeightsError
 from fovea.files import hash_bytes, sha256_file, write_atomic
 from fovea.models.backbone import BACKBONES, Backbone
-from fovea.models.find import ResolvedWeights, in_run
-from fovea.models.naming import in_our_names, made_otherwise, of_another, sketch, what_fits
 from fovea.models.passport import METADATA_KEY, Passport, read_passport
-from fovea.models.tensor_files import TensorFile, open_tensors
+from fovea.models.weights.find import ResolvedWeights, in_run
+from fovea.models.weights.naming import in_our_names, made_otherwise, of_another, sketch, what_fits
+from fovea.models.weights.tensor_files import TensorFile, open_tensors
 
 
 @dataclass(frozen=True)

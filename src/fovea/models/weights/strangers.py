@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from fovea.models.backbone import BackboneInfo
-from fovea.models.naming import fit_of, sketch
 from fovea.models.origins import IMAGENET, Origin
 from fovea.models.passport import Passport, Triple
-from fovea.models.tensor_files import TensorFile
+from fovea.models.weights.naming import fit_of, sketch
+from fovea.models.weights.tensor_files import TensorFile
 from fovea.registry import Entry
 
 

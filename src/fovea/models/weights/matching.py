@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from fovea.models.backbone import Backbone
-from fovea.models.keras_files import Part, as_torch
 from fovea.models.origins import Origin
-from fovea.models.tensor_files import TensorFile
+from fovea.models.weights.keras_files import Part, as_torch
+from fovea.models.weights.tensor_files import TensorFile
 
 COUNTER = "num_batches_tracked"  # of batch norm: old files lack it, and Keras has none
 

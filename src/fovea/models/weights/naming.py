@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from fovea.errors import WeightsError
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, create_backbone
-from fovea.models.matching import COUNTER, Mismatch, from_keras, from_numbers, numbered
 from fovea.models.origins import Origin
-from fovea.models.tensor_files import TensorFile
+from fovea.models.weights.matching import COUNTER, Mismatch, from_keras, from_numbers, numbered
+from fovea.models.weights.tensor_files import TensorFile
 from fovea.registry import Entry
 
 
