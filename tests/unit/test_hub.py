@@ -17,9 +17,10 @@ import pytest
 from huggingface_hub import constants
 
 from fovea.errors import DiskFull, OutputError, WeightsError
+from fovea.models import hub
 from fovea.models.backbone import BACKBONES, create_backbone
 from fovea.models.hub import HubFile, Unreachable, cached, fetch, parse_hub
-from fovea.models.weights import candidates, hub, load_weights, resolve_weights, save_weights
+from fovea.models.weights import candidates, load_weights, resolve_weights, save_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = "someone/convnet"

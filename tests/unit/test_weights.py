@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fovea.errors import UnknownName, WeightsError
+from fovea.models import hub
 from fovea.models.backbone import BACKBONES, Passport, create_backbone, normalisation
 from fovea.models.classes import class_names_of
-from fovea.models.weights import LoadReport, backbone_of, candidates, find, hub, load_weights, resolve_weights, save_weights, weights_hash
+from fovea.models.weights import LoadReport, backbone_of, candidates, find, load_weights, resolve_weights, save_weights, weights_hash
 
 PASSPORT = Passport(
     name="mine",
