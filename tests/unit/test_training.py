@@ -297,3 +297,21 @@ def test_finetune_says_what_was_kept(beaten: bool, tmp_path: Path) -> None:
         assert any("did not beat the probe" in note for note in told)
         assert run.metrics.validation
         assert run.metrics.validation.accuracy == pytest.approx(float(rows[1].split(",")[3]))
+
+
+@pytest.mark.slow
+def test_tensorboard_shows_curves_graph_histograms_and_answers(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fovea.train("shapes", out=str(tmp_path / "run"), strategy="scratch", image_size=32, epochs=2, tensorboard=True)
+    log = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    tags = log.Tags()
+    assert {"loss/train", "loss/validation", "accuracy/validation", "lr/train"} <= set(tags["scalars"])
+    assert len(log.Scalars("loss/train")) == 2
+    assert tags["graph"]
+    assert tags["images"] == ["pictures"]
+    assert any(name.startswith("body.backbone.convs.0") for name in tags["histograms"])
+    assert any("answers" in tag for tag in tags["tensors"])
+    fovea.train("shapes", out=str(tmp_path / "run"), strategy="scratch", image_size=32, epochs=1, overwrite=True)
+    assert not (tmp_path / "run" / "tensorboard").exists()

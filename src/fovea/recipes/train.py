@@ -1,5 +1,6 @@
 """The main job: from a folder of pictures to a bundle and a report."""
 
+from dataclasses import replace
 from typing import Literal
 
 from fovea.audit.survey import survey
@@ -53,6 +54,7 @@ def train(
     precision: Literal["float32", "bfloat16"] | None = None,
     compile: bool = False,  # noqa: A002 - torch's own word
     engine: str = "onnxruntime",
+    tensorboard: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     split_by: str | None = None,
     keep_leaks: bool = False,
@@ -97,6 +99,7 @@ def train(
         precision: bfloat16 is quicker on some processors and graphics cards.
         compile: Let torch compile the network first.
         engine: What runs the frozen backbone: "onnxruntime", or "openvino" where it is installed.
+        tensorboard: Also write a log for TensorBoard into the run's folder, where a network learns (scratch, finetune).
         device: Where a network learns; "auto" takes a graphics card where torch finds one. A probe needs none.
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
             parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
@@ -120,7 +123,7 @@ def train(
         check_outside(out, source.location)
         plan = choose(settings, source)
         with open_run(out, settings, overwrite=overwrite) as run:
-            learner = create_strategy(plan)
+            learner = create_strategy(replace(plan, log=run.tensorboard if tensorboard else None))
             seen = survey(source, learner, store, seed=seed, watch=watch, split_by=split_by, keep_leaks=keep_leaks)
             begin(run, settings, overwrite=overwrite)
             write_json(run.audit, seen.audit.to_json())

@@ -105,6 +105,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         preprocessing=square(size_px),
         augment=augment,
         notes=tuple(notes),
+        class_names=tuple(source.class_names),
     )
 
 

@@ -25,12 +25,15 @@ from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
 from fovea.training.device import pick_device
 from fovea.training.find_rate import RateCurve, find_rate
-from fovea.training.loop import Goal, fit, logits_of
+from fovea.training.loop import Goal, Watcher, fit, logits_of
 from fovea.training.memory import check_memory
 from fovea.training.method import Method
 from fovea.training.state import ParameterGroups
 from fovea.training.strategy import Learned, Looked, Plan, Strategy
+from fovea.training.tensorboard import TensorBoard
 from fovea.types import Floats, Ints, Item
+
+_NUM_SHOWN = 8  # pictures in a log of TensorBoard
 
 
 class EndToEnd(Strategy):
@@ -70,6 +73,7 @@ class EndToEnd(Strategy):
                 history = fit(
                     network, learned_from, watched, method=method, goal=goal, groups=rates, checkpoint=checkpoint,
                     key=f"{key} {plan.backbone_name} {plan.weights_hash} {plan.preprocessing.key} {plan.augment}",
+                    watchers=self._watchers(inputs, train),
                 )  # fmt: skip
                 rows = inputs.readable
                 answered = logits_of(network, self.as_they_are(inputs, targets, rows))
@@ -109,6 +113,12 @@ class EndToEnd(Strategy):
             pictures, rows, targets, batch_size=self.plan.settings.batch_size, size_px=self.plan.preprocessing.size_px,
             scaling=self._scaling() if scaled else None, shuffle=False, seed=self.plan.settings.seed,
         )  # fmt: skip
+
+    def _watchers(self, pictures: StoredPictures, train: Ints) -> list[Watcher]:
+        if not self.plan.log:
+            return []
+        shown = np.stack([pictures.read(int(row)) for row in train[:: max(1, len(train) // _NUM_SHOWN)][:_NUM_SHOWN]])
+        return [TensorBoard(self.plan.log, pictures=shown, class_names=self.plan.class_names)]
 
     def _scaling(self) -> Scaling | None:
         """Floats for a network on the processor; bytes for another device, which takes them four times as fast and scales them itself."""

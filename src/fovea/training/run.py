@@ -97,6 +97,10 @@ class RunFolder:
         return self.path / "learning_curves.png"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 
@@ -263,7 +267,17 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
 
 # What a run consists of. A folder of these names that holds other files, or a report without a run, is somebody else's.
 _OURS = {
-    "": {"report.html", "metrics.json", "history.csv", "predictions.csv", "audit.json", "learning_curves.png", "checkpoint", "bundle"},
+    "": {
+        "report.html",
+        "metrics.json",
+        "history.csv",
+        "predictions.csv",
+        "audit.json",
+        "learning_curves.png",
+        "tensorboard",
+        "checkpoint",
+        "bundle",
+    },
     "checkpoint": {"settings.json", BEST, LAST},
     "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
 }

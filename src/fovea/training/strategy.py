@@ -34,6 +34,8 @@ class Plan:
         preprocessing: From a decoded picture to the network's square.
         augment: The preset that training pictures are augmented with; "none" where they are not.
         notes: What was chosen and why, in plain sentences.
+        class_names: In the order of the head's outputs.
+        log: A folder for TensorBoard; None writes no such log.
     """
 
     settings: TrainSettings
@@ -48,6 +50,8 @@ class Plan:
     preprocessing: Preprocessing
     augment: str = "none"
     notes: tuple[str, ...] = ()
+    log: Path | None = None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
