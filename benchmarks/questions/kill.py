@@ -29,6 +29,7 @@ _NUM_PHOTOS = 400  # of the 4,000, the same share of each split and class: a run
 _WRITING = 0.3  # of the kills fall while the results are being written, which is a short part of the whole time
 _COMMANDS = {
     "probe": ("--strategy", "probe", "--backbone", "mobilenet_v2", "--image-size", "224"),
+    "finetune": ("--strategy", "finetune", "--backbone", "mobilenet_v2", "--image-size", "96", "--epochs", "2"),
     "scratch": ("--strategy", "scratch", "--backbone", "convnet", "--image-size", "32", "--epochs", "12", "--patience", "12"),
 }
 _NOT_COMPARED = ("timing",)  # of metrics.json: all that may differ
@@ -87,7 +88,7 @@ def measure(options: Options) -> Answer:
         "duration; each from its own equal part of it.",
         "After each kill: SQLite's integrity check, the store opened and the lengths of its vectors compared; each file of the run absent "
         "or whole; the bundle absent or opened with its golden answers; kept backbones opened. After the next run: metrics.json but for "
-        "its timing, history.csv but for its seconds, and predictions.csv are those of the undisturbed run.",
+        "its timing, history.csv but for its seconds, predictions.csv and the weights, bit for bit, are those of the undisturbed run.",
     ]
     return Answer(figures, notes)
 
@@ -114,7 +115,7 @@ def _moments(number: int, strategy: str) -> list[tuple[str, float]]:
 
 
 def _words(words: tuple[str, ...]) -> list[str]:
-    weights = ["--weights", str(shared(WEIGHTS))] if "probe" in words else []
+    weights = ["--weights", str(shared(WEIGHTS))] if "mobilenet_v2" in words else []
     return ["train", "../photos", *words, *weights, "--out", "run"]  # the same words in every folder, as they stand in metrics.json
 
 
@@ -185,8 +186,11 @@ def _sleep_until(child: Child, moment_s: float) -> None:
 
 def _results(run: Path) -> dict[str, Any]:
     """What a run came to, without what the clock decides."""
+    from fovea.files import sha256_file
+
     metrics = json.loads((run / "metrics.json").read_text())
     with open(run / "history.csv", newline="") as file:
         history = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
     figures = {f"metrics.json: {name}": value for name, value in metrics.items() if name not in _NOT_COMPARED}
+    figures["checkpoint/best.safetensors"] = sha256_file(run / "checkpoint" / "best.safetensors")  # the weights, bit for bit
     return figures | {"history.csv": history, "predictions.csv": (run / "predictions.csv").read_text()}
