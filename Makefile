@@ -42,7 +42,7 @@ demo: $(STAMP)
 	@$(BIN)/fovea demo --overwrite
 
 test: quick
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n auto
 
 # a process for each core, so one thread in each: more would wait for one another
 quick: $(STAMP)
