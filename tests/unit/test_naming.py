@@ -438,3 +438,18 @@ def test_auxiliary_heads_of_other_classes_are_left_out_with_the_classifier(tmp_p
     report = load_weights(ours, tmp_path / "g.pth", drop_classifier=True)
     assert any(name.startswith("aux1.") for name in report.new)
     assert torch.equal(ours.conv1.conv.weight, theirs.conv1.conv.weight)
+
+
+def test_a_part_is_warm_started_by_a_pattern(tmp_path):
+    """From a file of another number of classes, and of other last layers: only what matches is taken."""
+    torch.manual_seed(0)
+    passport = Passport(name="x", sha256="", licence="", trained_on="", image_size_px=28, score="")
+    theirs, ours = create_backbone("lenet5", num_classes=7), create_backbone("lenet5", num_classes=3)
+    path = save_weights(theirs, tmp_path / "lenet5.safetensors", passport)
+    before = ours.fc1.weight.detach().clone()
+    report = load_weights(ours, path, pattern="conv?.*")
+    assert set(report.loaded) == {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"}
+    assert torch.equal(ours.conv2.weight, theirs.conv2.weight)
+    assert torch.equal(ours.fc1.weight, before)
+    with pytest.raises(InputError, match="matches 'layer"):
+        load_weights(ours, path, pattern="layer*")

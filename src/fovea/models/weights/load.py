@@ -1,6 +1,7 @@
 """Weights into a backbone and out of it: what was loaded, what is new, what was unused; what does not fit is refused."""
 
 import contextlib
+import fnmatch
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from fovea.errors import WeightsError
+from fovea.errors import InputError, WeightsError
 from fovea.files import hash_bytes, sha256_file, write_atomic
 from fovea.models.backbone import BACKBONES, Backbone
 from fovea.models.passport import METADATA_KEY, Passport, read_passport
@@ -64,14 +65,24 @@ def backbone_of(weights: str | Path) -> str | None:
         return fit.name if fit else None
 
 
-def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, drop_classifier: bool = False) -> LoadReport:
+def load_weights(
+    backbone: Backbone, weights: ResolvedWeights | str | Path, *, drop_classifier: bool = False, pattern: str | None = None
+) -> LoadReport:
     """Loads a file into a backbone; half-precision numbers become the backbone's own.
 
     The classifier is left as it was made where `drop_classifier` is set, and where the file has none; a backbone without
     one leaves the file's unused. Everything else must fit, name by name and shape by shape: the backbone is unchanged
     after an error. Names of torchvision and of Keras are recognised where the network is theirs too; the report says so.
 
+    Args:
+        backbone: Takes the numbers.
+        weights: A file, or what `resolve_weights` gave.
+        drop_classifier: Leave the file's classifier out.
+        pattern: A warm start of a part: only names that match are loaded, with * and ? as in file names ("blocks.[012].*"); the
+            rest stays as it was made, whatever the file has there.
+
     Raises:
+        InputError: No name matches the pattern.
         MissingExtra: The file is Keras's, and h5py is not installed.
         WeightsError: The file cannot be read, is of another architecture or of one with other options, or knows another
             number of classes.
@@ -86,6 +97,9 @@ def load_weights(backbone: Backbone, weights: ResolvedWeights | str | Path, *, d
         file = in_our_names(path, opened, whole)
         apart = _apart(own, file.shapes, answering, drop=drop_classifier)
         apart |= {name for name in whole.state_dict() if whole is not backbone and name not in own}
+        if pattern is not None:
+            apart |= {name for name in {*own, *file.shapes} if not fnmatch.fnmatchcase(name, pattern)}
+            _check_pattern(pattern, set(own) & set(file.shapes) - apart, own)
         loaded = [name for name in own if name in file.shapes and name not in apart]
         _check_fit(
             path,
@@ -155,6 +169,16 @@ def weights_hash(module: nn.Module) -> str:
         flat = tensor.detach().cpu().reshape(-1)  # in logical order, whatever the memory format
         parts += [name, f"{tensor.dtype} {tuple(tensor.shape)}", flat.view(torch.uint8).numpy().tobytes()]
     return hash_bytes(*parts)
+
+
+def _check_pattern(pattern: str, matching: Iterable[str], own: Iterable[str]) -> None:
+    if not any(True for _ in matching):
+        raise InputError(
+            f"nothing that the network and the file share matches {pattern!r}",
+            got=pattern,
+            expected="a pattern of names such as " + ", ".join(list(own)[:3]),
+            fix="`fovea models NAME` lists the layers",
+        )
 
 
 def _check_kinds(path: Path, fractions: list[str], file: TensorFile) -> None:
