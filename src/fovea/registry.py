@@ -4,6 +4,7 @@ import difflib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module, metadata
 from typing import Generic, TypeVar
 
@@ -97,6 +98,11 @@ class Registry(Generic[Info]):
         for module in pkgutil.iter_modules(home.__path__):
             if not module.name.startswith("_"):
                 import_module(f"{self.folder}.{module.name}")
-        for plugin in metadata.entry_points(group=PLUGIN_GROUP):
-            plugin.load()
+        _load_plugins()
         self._scanned = True  # last, so that a file that fails to import fails again next time, loudly
+
+
+@cache  # once for all registries: a plug-in's module adds to whichever it likes, and to look for plug-ins takes 10 to 50 ms
+def _load_plugins() -> None:
+    for plugin in metadata.entry_points(group=PLUGIN_GROUP):
+        plugin.load()
