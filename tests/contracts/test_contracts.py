@@ -32,6 +32,7 @@ COMMANDS = {
         *("data", "out", "strategy", "backbone", "weights", "image_size", "augment", "batch_size", "optimizer", "steps", "seed"),
         "overwrite",
     ],
+    "adapt": ["run", "data", "out", "before", "most_forgotten", "seed", "overwrite"],
     "audit": ["data", "out", "apply", "subset", "labels", "backbone", "weights", "split_by", "seed"],
     "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],
     "predict": ["bundle", "paths", "out", "top", "overwrite"],

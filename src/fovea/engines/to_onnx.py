@@ -101,6 +101,19 @@ def append_head(model: bytes, layers: list[tuple[Floats, Floats]], *, temperatur
     return bytes(loaded.SerializeToString())
 
 
+def read_head(model: bytes) -> list[tuple[Floats, Floats]]:
+    """The dense layers that `append_head` wrote, calibration folded in; none where the file has no such head."""
+    import onnx
+    from onnx import numpy_helper
+
+    values = {tensor.name: tensor for tensor in onnx.load_from_string(model).graph.initializer if tensor.name.startswith("head.")}
+    count = sum(name.endswith(".weight") for name in values)
+    return [
+        (numpy_helper.to_array(values[f"head.{i}.weight"]).copy(), numpy_helper.to_array(values[f"head.{i}.bias"]).copy())
+        for i in range(count)
+    ]
+
+
 def _fold(model: bytes) -> bytes:
     """Constants computed once, here; pads merged into the convolutions that follow them."""
     import onnx

@@ -59,16 +59,44 @@ def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: in
     return Logistic(weight, bias, strength, search, note)
 
 
+def fit_near(inputs: Floats, targets: Ints, weight: Floats, bias: Floats, *, strength: float, scale: Standardised) -> tuple[Floats, Floats]:
+    """Logistic regression that is pulled towards weights which are there already, and not towards zero.
+
+    Minimises C * summed loss + |weights - before|^2 / 2: a few new pictures move the head only as far as they must.
+
+    Args:
+        inputs: (N, D) embeddings of the new pictures.
+        targets: (N,) classes.
+        weight, bias: (K, D) and (K,), as they are.
+        strength: C; the smaller, the less it moves.
+        scale: In whose units a weight's change counts: of the pictures that it was learned from.
+    """
+    path = _Path(inputs, targets, len(bias), scale=scale, centre=(weight, bias))
+    with threadpool_limits(1, user_api="blas"):
+        return path.fit(strength)
+
+
 class _Path:
     """Fits of ever weaker regularisation on the same rows, each beginning where the one before ended.
 
     L-BFGS of SciPy on this very loss, and not scikit-learn's model, whose import alone takes longer than all the fits.
     """
 
-    def __init__(self, inputs: Floats, targets: Ints, num_classes: int) -> None:
-        self._scale = Standardised(inputs)
+    def __init__(
+        self,
+        inputs: Floats,
+        targets: Ints,
+        num_classes: int,
+        *,
+        scale: Standardised | None = None,
+        centre: tuple[Floats, Floats] | None = None,
+    ) -> None:
+        self._scale = scale or Standardised(inputs)
         self._inputs, self._targets = self._scale.apply(inputs), targets
-        self._found = np.zeros((num_classes, inputs.shape[1] + 1))  # the weights, and last the bias
+        self._centre = np.zeros((num_classes, inputs.shape[1] + 1))  # the weights, and last the bias
+        if centre:
+            self._centre[:, :-1], self._centre[:, -1] = centre[0] * self._scale.deviation, centre[1] + centre[0] @ self._scale.mean
+        self._found = self._centre.copy()
 
     def fit(self, strength: float) -> tuple[Floats, Floats]:
         """The weights (K, D) and bias (K,) that minimise C * summed loss + |weights|^2 / 2."""
@@ -82,9 +110,10 @@ class _Path:
             mean = -float(np.log(np.maximum(unlike[rows, self._targets], 1e-30)).mean(dtype=np.float64))
             unlike[rows, self._targets] -= 1
             slope = np.empty_like(found)
-            slope[:, :-1] = unlike.T @ self._inputs / count + penalty * found[:, :-1]
+            moved = found[:, :-1] - self._centre[:, :-1]
+            slope[:, :-1] = unlike.T @ self._inputs / count + penalty * moved
             slope[:, -1] = unlike.mean(axis=0, dtype=np.float64)
-            return mean + 0.5 * penalty * float(np.square(found[:, :-1]).sum()), slope.ravel()
+            return mean + 0.5 * penalty * float(np.square(moved).sum()), slope.ravel()
 
         # a weakly regularised fit of separable classes has no end to converge to; cross-validation judges it all the same
         options = {"maxiter": _MAX_ITERATIONS, "gtol": _TOLERANCE}

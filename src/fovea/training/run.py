@@ -256,6 +256,24 @@ def finished(path: str | Path, settings: TrainSettings) -> Metrics | None:
     return load_metrics(path)
 
 
+def load_settings(path: str | Path) -> TrainSettings:
+    """What a run was asked for.
+
+    Raises:
+        InputError: There is no run, or what it was asked for cannot be read.
+    """
+    found = (_read_settings(RunFolder(Path(path))) or {}).get("settings")
+    try:
+        return TrainSettings.model_validate(found)
+    except ValueError as error:
+        raise InputError(
+            f"{str(path)!r} does not say what it was trained with",
+            got="no checkpoint/settings.json that can be read",
+            expected="a folder that `fovea train` has written",
+            fix="check the name, or train again",
+        ) from error
+
+
 def load_history(path: str | Path) -> list[dict[str, Any]]:
     """The rows of a run's `history.csv`, numbers as numbers; none where there were no epochs."""
     with suppress(OSError), open(RunFolder(Path(path)).history, newline="", encoding="utf-8") as file:
