@@ -20,7 +20,7 @@ from fovea.types import Item
 
 TABLE_SUFFIXES = (".csv", ".tsv")
 _LAYOUTS = (
-    "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, shards, or a built-in name"
+    "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, an .npz of arrays, shards, or a built-in name"
 )
 
 
