@@ -315,3 +315,29 @@ def test_tensorboard_shows_curves_graph_histograms_and_answers(tmp_path: Path) -
     assert any("answers" in tag for tag in tags["tensors"])
     fovea.train("shapes", out=str(tmp_path / "run"), strategy="scratch", image_size=32, epochs=1, overwrite=True)
     assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+def test_memory_that_is_used_again_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's thresholds are set while a training runs, and set back also when it fails; elsewhere nothing happens."""
+    from fovea.training import memory
+
+    asked: list[tuple[int, ...]] = []
+
+    class Library:
+        def mallopt(self, what: int, value: int) -> int:
+            asked.append((what, value))
+            return 1
+
+        def malloc_trim(self, pad: int) -> int:
+            asked.append((pad,))
+            return 1
+
+    monkeypatch.setattr(memory, "_glibc", Library)
+    with pytest.raises(Stop), memory.reused_memory():  # noqa: PT012
+        assert len(asked) == 2
+        raise Stop
+    assert [values[0] for values in asked] == [-3, -1, -3, -1, 0]
+    assert asked[0][1] > asked[2][1]
+    monkeypatch.setattr(memory, "_glibc", lambda: None)
+    with memory.reused_memory():
+        pass

@@ -19,9 +19,7 @@ from fovea.files import hash_bytes
 from fovea.types import Item
 
 TABLE_SUFFIXES = (".csv", ".tsv")
-_LAYOUTS = (
-    "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, an .npz of arrays, shards, or a built-in name"
-)
+_LAYOUTS = "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, an .npz of arrays, shards, or a built-in name"
 
 
 def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None, for_training: bool = True) -> Source:

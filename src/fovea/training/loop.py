@@ -13,6 +13,7 @@ from fovea.errors import TrainingFailed
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
 from fovea.losses.classification import cross_entropy, with_auxiliary
 from fovea.progress import Progress, say
+from fovea.training.memory import reused_memory
 from fovea.training.method import Method
 from fovea.training.state import Epoch, ParameterGroups, State
 from fovea.types import Floats, Ints
@@ -80,7 +81,7 @@ def fit(
     run = torch.compile(model) if method.compile else model
     if state.history or state.sums.batch:
         say(f"going on in epoch {state.epochs_done + 1}, where an earlier attempt stopped")
-    with Progress("training", total=method.epochs * len(train)) as bar:
+    with reused_memory(), Progress("training", total=method.epochs * len(train)) as bar:
         bar.advance(state.epochs_done * len(train) + state.sums.batch)
         for epoch in range(state.epochs_done + 1, method.epochs + 1):
             if state.has_stopped():

@@ -1,8 +1,10 @@
-"""Whether a batch fits into memory, known before the first step: by what one picture leaves behind for the way back."""
+"""Memory: whether a batch fits, known before the first step; and memory that is used again instead of given back in between."""
 
+import ctypes
 import os
-from collections.abc import Callable
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -13,6 +15,8 @@ from fovea.errors import InputError
 _TRIED = 2  # pictures of the trial: batch norm cannot learn from one
 _SHARE = 0.9  # of the memory that is free
 _OVERHEAD = 1.3  # gradients of activations and scratch space of convolutions, beside what is saved (measured: 1.1 to 1.25)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_LARGEST, _USUAL = (1 << 30), (32 << 20)  # bytes; the second is how far glibc raises the threshold by itself
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -96,3 +100,35 @@ def _free_bytes(device: torch.device) -> int | None:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found) if found else None
+
+
+@contextmanager
+def reused_memory() -> Iterator[None]:
+    """While it lasts, freed memory stays with the process, to be used again.
+
+    glibc gives every large block back to the system when it is freed, and takes a new one, page by page, for the next layer: for
+    MobileNetV2 (batches of 32, 160 px, 2 cores) that was half of the time, 35 instead of 75 pictures trained a second. Elsewhere nothing
+    changes. Afterwards the memory goes back.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
+    libc.mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_THRESHOLD, _USUAL)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _USUAL)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if sys.platform != "linux":
+        return None
+    with suppress(OSError):
+        libc = ctypes.CDLL(None)
+        if all(hasattr(libc, name) for name in ("gnu_get_libc_version", "mallopt", "malloc_trim")):
+            return libc
+    return None
