@@ -102,7 +102,7 @@ class Registry(Generic[Info]):
         self._scanned = True  # last, so that a file that fails to import fails again next time, loudly
 
 
-@cache  # once for all registries: a plug-in's module adds to whichever it likes, and to look for plug-ins takes 10 to 50 ms
+@cache  # once for all registries: a plug-in's module adds to whichever it likes, and looking for plug-ins reads the metadata of all packages
 def _load_plugins() -> None:
     for plugin in metadata.entry_points(group=PLUGIN_GROUP):
         plugin.load()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.stopped import Stop, stopped_after
 from torch import nn
 
 from fovea.data import decode
@@ -29,24 +30,6 @@ def made() -> tuple[nn.Module, ArrayBatches, ArrayBatches]:
         model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 3))
     train = ArrayBatches(inputs, targets, np.arange(44), batch_size=8, shuffle=True, seed=5)
     return model, train, ArrayBatches(inputs, targets, np.arange(44, 60), batch_size=8)
-
-
-class Stop(Exception):
-    pass
-
-
-def stopped_after(batches: ArrayBatches, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its iterator ends the process, as it were, when so many batches were taken in all."""
-    epoch, taken = batches.epoch, []
-
-    def until(*arguments: int) -> object:
-        for batch in epoch(*arguments):
-            if len(taken) == count:
-                raise Stop
-            taken.append(1)
-            yield batch
-
-    monkeypatch.setattr(batches, "epoch", until)
 
 
 @pytest.mark.parametrize("num_batches", [0, 1, 5, 6, 7, 14, 17])

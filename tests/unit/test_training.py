@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.stopped import Stop, stopped_after
 from torch import nn
 
 import fovea
@@ -30,10 +31,6 @@ from fovea.training.strategies.finetune import layerwise
 METHOD = Method(epochs=4, lr=0.02, seed=5)
 
 
-class Stop(Exception):
-    pass
-
-
 def made(rows: int = 96, *, balanced: bool = False) -> tuple[nn.Module, ArrayBatches, ArrayBatches]:
     """Three blobs that a small network with batch norm and dropout tells apart."""
     rng = np.random.default_rng(0)
@@ -45,19 +42,6 @@ def made(rows: int = 96, *, balanced: bool = False) -> tuple[nn.Module, ArrayBat
     cut = rows * 3 // 4
     train = ArrayBatches(inputs, targets, np.arange(cut), batch_size=8, shuffle=True, seed=5, balanced=balanced)
     return model, train, ArrayBatches(inputs, targets, np.arange(cut, rows), batch_size=8)
-
-
-def killed_after(batches: ArrayBatches, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    epoch, taken = batches.epoch, []
-
-    def until(*arguments: int) -> Any:
-        for batch in epoch(*arguments):
-            if len(taken) == count:
-                raise Stop
-            taken.append(1)
-            yield batch
-
-    monkeypatch.setattr(batches, "epoch", until)
 
 
 WAYS = [
@@ -79,7 +63,7 @@ def test_every_way_learns_and_is_taken_up_exactly(way: dict[str, Any], tmp_path:
     history = fit(model, train, validation, method=method)
     assert min(row.loss for row in history if row.split == "validation") < before
     parted, train, validation = made()
-    killed_after(train, 14, monkeypatch)
+    stopped_after(train, 14, monkeypatch)
     with pytest.raises(Stop):
         fit(parted, train, validation, method=method, checkpoint=tmp_path)
     parted, train, validation = made()
@@ -341,3 +325,10 @@ def test_memory_that_is_used_again_is_given_back(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(memory, "_glibc", lambda: None)
     with memory.reused_memory():
         pass
+
+
+def test_finetune_refuses_a_head_that_it_would_replace(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--head mlp"):
+        fovea.train(
+            "shapes", out=str(tmp_path / "run"), strategy="finetune", backbone="squeezenet1_0", weights="none", image_size=32, head="mlp"
+        )

@@ -13,7 +13,7 @@ from fovea.data import Source, open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import read_head
 from fovea.errors import InputError, OutputError
-from fovea.evaluation.calibrate import fit_temperature
+from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, ready_folder, write_json
 from fovea.metrics.classification import negative_log_likelihood
@@ -26,7 +26,7 @@ from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.logistic import deal, fit_near
 from fovea.training.run import load_settings
-from fovea.training.settings import checked
+from fovea.training.settings import TrainSettings, checked
 from fovea.training.standardise import Standardised
 from fovea.training.strategies.probe import Probe
 from fovea.types import Floats, Ints
@@ -114,7 +114,7 @@ def adapt(
         plan = choose(settings, source)
         learner = Probe(plan)
         new = _Pictures(survey(source, learner, store, seed=seed, watch=Stopwatch()), source)
-        kept, notes = _old_pictures(before or old.data, old.seed, names, learner, store, moved=before is not None)
+        kept, notes = _old_pictures(before or old.data, old, names, learner, store, moved=before is not None)
         goal = create_task(plan.task, source.class_names)
         scale = Standardised(kept.vectors("train") if kept else new.vectors("train"))
         strength, told = _choose(new, kept, weight, bias, scale, most_forgotten, seed)
@@ -189,14 +189,16 @@ def _check_same_classes(source: Source, names: tuple[str, ...], run: str) -> Non
 
 
 def _old_pictures(
-    data: str, seed: int, names: tuple[str, ...], learner: Probe, store: EmbeddingStore, *, moved: bool
+    data: str, old: TrainSettings, names: tuple[str, ...], learner: Probe, store: EmbeddingStore, *, moved: bool
 ) -> tuple[_Pictures | None, tuple[str, ...]]:
     """The pictures that the run learned from, whose embeddings are mostly in the store; None where they are gone."""
     try:
-        with open_source(data, seed=seed) as source:
+        with open_source(data, seed=old.seed) as source:
             _check_same_classes(source, names, "the run")
             say("looking at the old pictures")
-            return _Pictures(survey(source, learner, store, seed=seed, watch=Stopwatch()), source), ()
+            # as the run divided them: else what it learned from would stand in validation
+            seen = survey(source, learner, store, seed=old.seed, watch=Stopwatch(), split_by=old.split_by, keep_leaks=old.keep_leaks)
+            return _Pictures(seen, source), ()
     except InputError:
         if moved:
             raise
@@ -224,7 +226,7 @@ def _choose(
         for fold in range(num_folds):
             mine, others = folds == fold, folds != fold
             w, b = fit_near(inputs[others], targets[others], weight, bias, strength=strength, scale=scale) if strength else (weight, bias)
-            held.append(negative_log_likelihood(_softmax(inputs[mine] @ w.T + b), targets[mine]))
+            held.append(negative_log_likelihood(calibrated(inputs[mine] @ w.T + b, 1.0), targets[mine]))
         losses[strength] = float(np.mean(held))
         if kept and len(kept.rows("validation")):
             w, b = fit_near(inputs, targets, weight, bias, strength=strength, scale=scale) if strength else (weight, bias)
@@ -247,8 +249,3 @@ def _right(pictures: _Pictures, split: str, before: tuple[Floats, Floats], after
         int(((vectors @ weight.T + bias).argmax(axis=1) == targets).sum()) if len(targets) else 0 for weight, bias in (before, after)
     )
     return len(targets), first, second
-
-
-def _softmax(logits: Floats) -> Floats:
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponent / exponent.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ from fovea.errors import InputError
 
 _TRIED = 2  # pictures of the trial: batch norm cannot learn from one
 _SHARE = 0.9  # of the memory that is free
-_OVERHEAD = 1.3  # gradients of activations and scratch space of convolutions, beside what is saved (measured: 1.1 to 1.25)
+_OVERHEAD = 1.3  # a margin for gradients of activations and scratch space of convolutions, beside what is saved; set by judgement
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST, _USUAL = (1 << 30), (32 << 20)  # bytes; the second is how far glibc raises the threshold by itself
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -106,9 +106,8 @@ def _free_bytes(device: torch.device) -> int | None:
 def reused_memory() -> Iterator[None]:
     """While it lasts, freed memory stays with the process, to be used again.
 
-    glibc gives every large block back to the system when it is freed, and takes a new one, page by page, for the next layer. Kept,
-    MobileNetV2 (batches of 32, 160 px, 2 cores) goes forward 1.5 times as fast, and forward and back 1.2 times (LOG.md). Elsewhere nothing
-    changes. Afterwards the memory goes back.
+    glibc gives every large block back to the system when it is freed, and takes a new one, page by page, for the next layer. LOG.md
+    has what that costs. Elsewhere nothing changes. Afterwards the memory goes back.
     """
     libc = _glibc()
     if libc is None:

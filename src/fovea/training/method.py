@@ -61,7 +61,7 @@ class Method:
         balance: Rare classes count more in the loss ("weights") or are drawn more often ("sampling").
         auxiliary_weight: Of the losses of auxiliary heads.
         precision: What convolutions and products are computed in.
-        compile: Whether torch compiles the network first: a minute, for some per cent in each step.
+        compile: Whether torch compiles the network first, which takes a while and may quicken each step.
         stop: When it ends early.
     """
 

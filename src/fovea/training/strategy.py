@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.data import Source
+from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import UnreadableImage
 from fovea.loading.stored import Inputs
@@ -52,6 +53,10 @@ class Plan:
     notes: tuple[str, ...] = ()
     log: Path | None = None
     class_names: tuple[str, ...] = ()
+
+    def embedder(self) -> Embedder:
+        """What turns pictures into vectors with the plan's backbone."""
+        return Embedder(self.network.body, self.backbone_name, self.weights_hash, self.preprocessing, self.settings.engine, self.passport)
 
 
 @dataclass(frozen=True)

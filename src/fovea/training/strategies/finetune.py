@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fovea.data import Source
-from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
+from fovea.errors import InputError
 from fovea.loading.batches import Batches
 from fovea.loading.stored import Inputs
 from fovea.models.backbone import Backbone
@@ -36,18 +36,20 @@ class Finetune(EndToEnd):
     _probe: Epoch | None = None
 
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
-        plan = self.plan
-        embedder = Embedder(
-            plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine, plan.passport
-        )
-        seen = embed(source, items, hashes, embedder=embedder, store=store)
-        self._vectors = seen.vectors
+        self._vectors = embed(source, items, hashes, embedder=self.plan.embedder(), store=store).vectors
         return super().look(source, items, hashes, store)
 
     def begin(
         self, validation: Batches, targets: Ints, groups: Ints, train: Ints
     ) -> tuple[Method, ParameterGroups | None, tuple[str, ...]]:
         settings, network = self.plan.settings, self.plan.network
+        if settings.head != "linear":
+            raise InputError(
+                f"finetune begins with a head that logistic regression has solved, and --head {settings.head} is none",
+                got=f"--head {settings.head}",
+                expected="--head linear",
+                fix="leave --head out, or choose --strategy frozen or scratch",
+            )
         num_classes = network.head.arrays()[-1][1].shape[0]
         fitted = fit_logistic(self._vectors[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
         network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)

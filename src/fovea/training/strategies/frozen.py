@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from fovea.data import Source
-from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines import Engine
@@ -56,20 +55,17 @@ class Embedded(Batches):
 class Frozen(EndToEnd):
     default = Method(epochs=10, lr=1e-3, schedule="cosine", stop=Stopping(patience=5))
     _vectors: Floats
-    _looked_s: float
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.embedder = Embedder(
-            plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine, plan.passport
-        )
+        self.embedder = plan.embedder()
 
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
         started = time.perf_counter()
         seen = embed(source, items, hashes, embedder=self.embedder, store=store)
-        self._vectors, self._looked_s = seen.vectors, time.perf_counter() - started
+        self._vectors, embed_s = seen.vectors, time.perf_counter() - started
         looked = super().look(source, items, hashes, store)
-        return Looked(looked.inputs, looked.facts, looked.problems, looked.decode_s, self._looked_s, looked.num_from_store)
+        return Looked(looked.inputs, looked.facts, looked.problems, looked.decode_s, embed_s, looked.num_from_store)
 
     def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
         if not isinstance(inputs, StoredPictures):

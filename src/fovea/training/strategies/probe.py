@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from fovea.data import Source
-from fovea.embeddings.embedder import Embedder
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
 from fovea.loading.batches import ArrayBatches
@@ -28,9 +27,7 @@ _MLP = Method(epochs=50, lr=1e-3, stop=Stopping(patience=8))  # early stopping e
 class Probe(Strategy):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.embedder = Embedder(
-            plan.network.body, plan.backbone_name, plan.weights_hash, plan.preprocessing, plan.settings.engine, plan.passport
-        )
+        self.embedder = plan.embedder()
 
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
         started = time.perf_counter()
