@@ -21,8 +21,8 @@ COMMANDS = {
     "train": [
         *("data", "out", "task", "strategy", "backbone", "weights", "head", "image_size", "augment", "epochs", "batch_size", "lr"),
         *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
-        *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay", "balance", "unfreeze", "layer_decay", "batch_norm"),
-        *("precision", "compile", "tensorboard"),
+        *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "dropout", "ema_decay", "balance", "unfreeze", "layer_decay"),
+        *("batch_norm", "precision", "compile", "tensorboard"),
     ],
     "experiment": [
         *("data", "out", "strategies", "seeds", "vary", "budget", "backbone", "weights", "image_size", "augment", "epochs", "batch_size"),

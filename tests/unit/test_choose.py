@@ -6,7 +6,12 @@ import pytest
 from tests.shared_runs import paint
 
 from fovea.data import open_source
+from fovea.errors import InputError
+from fovea.models.backbone import create_backbone, read_backbone
+from fovea.models.passport import Passport
+from fovea.models.weights import save_weights
 from fovea.selection.choose import choose
+from fovea.training.method import Method
 from fovea.training.settings import TrainSettings
 
 
@@ -24,3 +29,57 @@ def test_the_note_on_convnets_variant_says_whose_size_it_follows(tmp_path: Path,
         settings = TrainSettings(data=str(data), strategy="scratch", image_size=image_size)
         plan = choose(settings, source)
     assert f"convnet's variant for {variant} px, {why}" in plan.notes
+
+
+def test_a_network_is_made_with_the_options_behind_its_name(tmp_path: Path) -> None:
+    data = paint(tmp_path, {"disc": 4, "cross": 4}, size_px=32)
+    with open_source(data) as source:
+        plan = choose(
+            TrainSettings(data=str(data), strategy="scratch", backbone="minception:batch_norm=false", image_size=56, dropout=0.3), source
+        )
+    backbone = plan.network.body.backbone
+    assert (backbone.made_as, backbone.made_with["batch_norm"]) == ("minception", False)
+    assert plan.passport.options["batch_norm"] is False, "or the weights of the run would not load again"
+    assert plan.network.head.dropout.p == 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("convnet", ("convnet", {})),
+        ("convnet:variant=28", ("convnet", {"variant": "28"})),
+        (
+            "minception:batch-norm=False:dropout=0.3:second_kernel=1",
+            ("minception", {"batch_norm": False, "dropout": 0.3, "second_kernel": 1}),
+        ),
+    ],
+)
+def test_options_are_read(text: str, expected: tuple[str, dict[str, object]]) -> None:
+    assert read_backbone(text) == expected
+
+
+def test_an_option_that_a_network_has_not_is_named() -> None:
+    with pytest.raises(InputError, match="no option 'batchnorm'") as caught:
+        read_backbone("minception:batchnorm=false")
+    assert "batch_norm" in caught.value.fix
+
+
+def test_options_that_the_weights_contradict_are_refused(tmp_path: Path) -> None:
+    data = paint(tmp_path, {"disc": 4, "cross": 4}, size_px=32)
+    kept = create_backbone("convnet", variant="28")
+    passport = Passport(
+        name="kept", sha256="", licence="", trained_on="", image_size_px=28, score="", backbone="convnet", options={"variant": "28"}
+    )
+    save_weights(kept, tmp_path / "kept.safetensors", passport)
+    settings = TrainSettings(
+        data=str(data), strategy="finetune", backbone="convnet:variant=180", weights=str(tmp_path / "kept.safetensors")
+    )
+    with open_source(data) as source, pytest.raises(InputError, match="variant 28, and 180 was asked for"):
+        choose(settings, source)
+
+
+def test_an_optimizer_brings_the_rate_of_its_size() -> None:
+    default = Method(epochs=1, lr=1e-4)
+    assert TrainSettings(data="x", optimizer="sgd").method(default).lr == pytest.approx(1e-2)
+    assert TrainSettings(data="x", optimizer="sgd", lr=0.5).method(default).lr == 0.5
+    assert TrainSettings(data="x", optimizer="adam").method(default).lr == 1e-4

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fovea.embeddings.store import Space
 from fovea.engines import Engine, open_engine
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import BundleError
 from fovea.files import cache_folder, hash_json, write_atomic
+from fovea.loading.parallel import chunks, map_ordered
 from fovea.transforms.preprocessing import Preprocessing
+from fovea.types import Floats, Pixels
 
 if TYPE_CHECKING:
     from fovea.models.network import PixelBackbone
@@ -21,6 +26,19 @@ if TYPE_CHECKING:
 
 # Raise it when the same weights would export to another graph: kept conversions and vectors are then made anew.
 _EXPORT_VERSION = 1
+
+
+TURN = 8  # pictures that a thread embeds at once: their activations stay in the processor's cache (32 was a tenth slower)
+
+
+def embed_batches(engine: Engine, batches: Iterable[Pixels]) -> Iterator[Floats]:
+    """The embeddings (B, D) of each batch of pictures (B, H, W, 3), in order: a batch in each thread, which runs the one-threaded engine."""
+
+    def look(pixels: Pixels) -> Floats:
+        turns = (pixels[turn.start : turn.stop] for turn in chunks(len(pixels), TURN))
+        return np.concatenate([engine(turn, ("embedding",))["embedding"] for turn in turns])
+
+    return map_ordered(look, batches, ahead=2)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fovea.data import Source
-from fovea.embeddings.embedder import Embedder
+from fovea.embeddings.embedder import TURN, Embedder
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import UnreadableImage
 from fovea.loading.parallel import chunks, map_ordered
@@ -14,7 +14,6 @@ from fovea.loading.pictures import load_picture, same_problem
 from fovea.progress import Progress
 from fovea.types import Floats, Item, PictureFacts
 
-_TURN = 8  # pictures a turn of a thread: their activations stay in the processor's cache (32 was a tenth slower)
 _KEEP = 256  # vectors a transaction: what a killed run may have to compute again
 
 
@@ -59,7 +58,7 @@ def embed(source: Source, items: Sequence[Item], hashes: Sequence[str], *, embed
     with Progress("looking at pictures", total=len(todo)) as bar:
         new_vectors: dict[str, Floats] = {}
         new_facts: dict[str, PictureFacts] = {}
-        for done in map_ordered(look, chunks(len(todo), _TURN)):
+        for done in map_ordered(look, chunks(len(todo), TURN)):
             for content, vector, fact in done:
                 if isinstance(fact, UnreadableImage):
                     broken[content] = fact

@@ -31,3 +31,46 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95, bounds: 
 
     half = float(t.ppf(0.5 + confidence / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
     return max(bounds[0], fmean(values) - half), min(bounds[1], fmean(values) + half)
+
+
+def difference_interval(right_a: int, n_a: int, right_b: int, n_b: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of share A minus share B, of two that were measured independently of one another: (low, high) in -1..1.
+
+    Newcombe's, made of Wilson's intervals of the two. Source: Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I.
+    """
+    share_a, share_b = right_a / n_a, right_b / n_b
+    (low_a, high_a), (low_b, high_b) = wilson(right_a, n_a, confidence=confidence), wilson(right_b, n_b, confidence=confidence)
+    apart = share_a - share_b
+    return apart - ((share_a - low_a) ** 2 + (high_b - share_b) ** 2) ** 0.5, apart + (
+        (high_a - share_a) ** 2 + (share_b - low_b) ** 2
+    ) ** 0.5
+
+
+def paired_interval(only_a: int, only_b: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of share A minus share B, where both answered the same n examples: (low, high) in -1..1.
+
+    Args:
+        only_a, only_b: Examples that only A, and that only B, had right; the others say nothing of the difference.
+        n: All examples.
+        confidence: How often such an interval holds the difference.
+
+    Source: Agresti and Min 2005, doi:10.1002/sim.1781 (half an example is added to each of the four kinds).
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    a, b, total = only_a + 0.5, only_b + 0.5, n + 2
+    apart = (a - b) / total
+    half = z * ((a + b) / total - apart**2) ** 0.5 / total**0.5
+    return max(-1.0, apart - half), min(1.0, apart + half)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """How often chance alone sets two equally good classifiers so far apart or farther (two-sided, exact): a p-value.
+
+    Args:
+        only_a, only_b: Examples that only A, and that only B, had right.
+
+    Source: McNemar 1947, doi:10.1007/BF02295996.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0

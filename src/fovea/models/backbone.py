@@ -1,6 +1,8 @@
 """What every backbone is: pixels in, feature maps with declared channels and strides out, and a classifier that comes off."""
 
+import difflib
 import inspect
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -31,6 +33,7 @@ __all__ = [
     "normalisation",
     "pool_map",
     "probe_px",
+    "read_backbone",
 ]
 
 
@@ -202,6 +205,50 @@ def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None 
     defaults = {key: each.default for key, each in inspect.signature(build).parameters.items() if key != "num_classes"}
     backbone.made_as, backbone.made_with = name, defaults | options  # an option without a default is among the given ones
     return backbone if pooling is None else _pooled(backbone, pooling)
+
+
+def read_backbone(text: str) -> tuple[str, dict[str, Any]]:
+    """A name with options behind colons, as on the command line, and the options as `create_backbone` takes them.
+
+    Args:
+        text: "minception", "minception:batch_norm=false:dropout=0.3", "timm:resnet18".
+
+    Raises:
+        UnknownName: No such backbone.
+        InputError: It has no such option; the near ones are named.
+
+    Example:
+        >>> read_backbone("minception:batch_norm=false:dropout=0.3")
+        ('minception', {'batch_norm': False, 'dropout': 0.3})
+    """
+    parts = text.split(":")
+    count = len(list(itertools.takewhile(lambda part: "=" in part, reversed(parts[1:]))))
+    name, given = ":".join(parts[: len(parts) - count]), parts[len(parts) - count :]
+    words = {key.strip().replace("-", "_"): value.strip() for key, _, value in (part.partition("=") for part in given)}
+    known = {key: each.default for key, each in inspect.signature(BACKBONES[name].build).parameters.items() if key != "num_classes"}
+    if unknown := sorted(set(words) - set(known)):
+        near = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.4)
+        raise InputError(
+            f"{name} has no option {unknown[0]!r}",
+            got=text,
+            expected=f"one of {', '.join(known)}" if known else "none: it has no options",
+            fix=f"did you mean {' or '.join(near)}?" if near else "leave it out",
+        )
+    return name, {key: _value(word, known[key]) for key, word in words.items()}
+
+
+def _value(text: str, default: object) -> bool | int | float | str:
+    """What a word means for an option: text where its default is text, else a truth or a number where it can be one."""
+    if isinstance(default, str):
+        return text
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def pool_map(coarsest: torch.Tensor, pooling: Pooling) -> torch.Tensor:

@@ -20,7 +20,7 @@ from fovea.recipes.train import train
 from fovea.report import ReportData, write_report
 from fovea.training.method import Method
 from fovea.training.run import Metrics, finished, load_history, load_metrics
-from fovea.training.settings import OF_METHOD, TrainSettings, checked
+from fovea.training.settings import OF_EPOCHS, TrainSettings, checked
 from fovea.versions import versions
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -285,7 +285,7 @@ def _combinations(strategy: str, varied: dict[str, list[Any]]) -> list[dict[str,
     """All combinations of the varied options; of those that say how epochs learn, none for a strategy without epochs."""
     from fovea.training.strategy import STRATEGIES
 
-    used = {name: values for name, values in varied.items() if STRATEGIES[strategy].info.augments or name not in OF_METHOD}
+    used = {name: values for name, values in varied.items() if STRATEGIES[strategy].info.augments or name not in OF_EPOCHS}
     return [dict(zip(used, values, strict=True)) for values in itertools.product(*used.values())]
 
 

@@ -46,6 +46,7 @@ def train(
     l2: float | None = None,
     label_smoothing: float | None = None,
     clip_norm: float | None = None,
+    dropout: float | None = None,
     ema_decay: float | None = None,
     balance: Literal["none", "weights", "sampling"] | None = None,
     unfreeze: float | None = None,
@@ -72,7 +73,7 @@ def train(
             "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
         backbone: A name from `fovea models`, or "auto"; or a network of another package: timm:NAME, transformers:OWNER/NAME, or
-            the path of its folder in place of the name.
+            the path of its folder in place of the name. Options of the network stand behind it: minception:batch_norm=false.
         weights: "auto", "none", a file (.safetensors, .pth, or .weights.h5 of Keras), the folder of an earlier run, or
             hub:OWNER/NAME@REVISION.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
@@ -82,7 +83,7 @@ def train(
             where a network learns from nothing from pictures of more than 32 px.
         epochs: At most so many passes over the pictures, where there are any; early stopping mostly ends sooner.
         batch_size: Pictures a step.
-        lr: Learning rate; by default the strategy's own.
+        lr: Learning rate; by default the strategy's own, for the optimizer in use.
         patience: Epochs without a lower validation loss before it stops.
         optimizer: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, nadam or adamw; by default adam.
         schedule: How the rate moves: constant, step, exponential, plateau, cosine or one_cycle; by default the strategy's own.
@@ -91,9 +92,10 @@ def train(
         l1, l2: Penalties on the size, and on the squares, of the weights.
         label_smoothing: Share of each target that is spread over all classes.
         clip_norm: Longer gradients are shortened to this.
+        dropout: Share of what the last layer reads that is left out, drawn anew in each step.
         ema_decay: Keep a moving average of the weights, for example 0.999.
         balance: Rare classes count more in the loss ("weights"), or are drawn more often ("sampling").
-        unfreeze: finetune: the share of the backbone that learns, from its last layer back, 0 to 1.
+        unfreeze: finetune: the share of the backbone that learns, from its last layer back, 0 to 1; by default 0.5.
         layer_decay: finetune: each part learns at so much of the rate of the part behind it.
         batch_norm: finetune: "frozen" keeps it as the weights have it; "affine" lets scale and shift learn, "learning" all of it.
         precision: bfloat16 is quicker on some processors and graphics cards.
@@ -115,7 +117,7 @@ def train(
         data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
         augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, optimizer=optimizer,
         schedule=schedule, warmup_epochs=warmup_epochs, weight_decay=weight_decay, l1=l1, l2=l2, label_smoothing=label_smoothing,
-        clip_norm=clip_norm, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
+        clip_norm=clip_norm, dropout=dropout, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
         batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, split_by=split_by,
         keep_leaks=keep_leaks, seed=seed,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from torch import nn
 from fovea.data import Source, decode
 from fovea.engines import ENGINES
 from fovea.errors import InputError, UnreadableImage, WeightsError
-from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalisation
+from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalisation, read_backbone
 from fovea.models.heads import HEADS, create_head
 from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
@@ -19,7 +19,7 @@ from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_
 from fovea.tasks import TASKS
 from fovea.training.augment import choose_augment, is_centred
 from fovea.training.method import Method
-from fovea.training.settings import OF_METHOD, TrainSettings
+from fovea.training.settings import OF_EPOCHS, TrainSettings
 from fovea.training.strategy import STRATEGIES, Plan
 from fovea.transforms.preprocessing import square
 from fovea.types import Item
@@ -43,7 +43,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
             registry[asked]
     settings.method(Method(epochs=1))  # names of optimizer and schedule
     notes: list[str] = []
-    name = settings.backbone if settings.backbone != "auto" else _pick_backbone(settings, notes)
+    name, made_with = (_pick_backbone(settings, notes), {}) if settings.backbone == "auto" else read_backbone(settings.backbone)
     if settings.strategy == "scratch" and settings.weights not in ("auto", "none"):
         raise InputError(
             "--strategy scratch begins with fresh weights, and --weights names some",
@@ -61,18 +61,19 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     if STRATEGIES[strategy].info.needs_weights and resolved is None:
         notes.append(f"--weights none: {name} sees through random weights, which is only a baseline to compare with")
 
-    unused = [f"--{word.replace('_', '-')}" for word in OF_METHOD if getattr(settings, word) is not None]
+    unused = [f"--{word.replace('_', '-')}" for word in OF_EPOCHS if getattr(settings, word) is not None]
     if unused and not STRATEGIES[strategy].info.augments and settings.head == "linear":
         notes.append(f"{strategy} solves for its head at once, without epochs: {', '.join(unused)} changed nothing")
     info = BACKBONES[name].info
-    options = dict(resolved.passport.options) if resolved else {}
+    options = _options(name, made_with, resolved)
     size_px = settings.image_size or (resolved.passport.image_size_px if resolved else info.image_size_px)
     if name == _FROM_SCRATCH and resolved is None:
         side = settings.image_size or _typical_side(source)
-        options["variant"] = "28" if side <= _SMALL_PX else "180"
-        size_px = settings.image_size or int(options["variant"])
-        why = f"--image-size is {side}" if settings.image_size else f"the pictures' shorter side is about {side} px"
-        notes.append(f"convnet's variant for {options['variant']} px, since {why}")
+        if "variant" not in options:
+            options["variant"] = "28" if side <= _SMALL_PX else "180"
+            why = f"--image-size is {side}" if settings.image_size else f"the pictures' shorter side is about {side} px"
+            notes.append(f"convnet's variant for {options['variant']} px, since {why}")
+        size_px = settings.image_size or (180 if options["variant"] == "180" else 28)
     if size_px < info.smallest_input_px and not options.get("variant"):
         raise InputError(
             f"--image-size {size_px} is too small for {name}",
@@ -87,7 +88,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         backbone = _made(name, options, len(source.class_names), STRATEGIES[strategy].info.needs_weights, notes)
-        head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names))
+        head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names), dropout=settings.dropout)
     if resolved:
         report = load_weights(backbone, resolved)
         notes += [note for note in report.notes if note not in notes]
@@ -107,6 +108,27 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         notes=tuple(notes),
         class_names=tuple(source.class_names),
     )
+
+
+def _options(name: str, asked: dict[str, Any], resolved: ResolvedWeights | None) -> dict[str, Any]:
+    """How the network is made: as its weights say, else as was asked.
+
+    Raises:
+        InputError: The two differ.
+    """
+    if resolved is None:
+        return dict(asked)
+    known = dict(resolved.passport.options)
+    for key, value in asked.items():
+        own = known.get(key, inspect.signature(BACKBONES[name].build).parameters[key].default)
+        if key != "dropout" and own != value:  # leaving out changes how it learns, and no weight
+            raise InputError(
+                f"the weights are of {name} with {key} {own}, and {value} was asked for",
+                got=f"{key}={value}",
+                expected=f"{key}={own}",
+                fix=f"leave {key} out, or add --weights none",
+            )
+    return known | asked
 
 
 def _made(name: str, options: dict[str, Any], num_classes: int, needs_weights: bool, notes: list[str]) -> Backbone:

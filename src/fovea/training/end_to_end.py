@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from fovea.data import Source
+from fovea.embeddings.embedder import embed_batches
 from fovea.embeddings.store import EmbeddingStore
+from fovea.engines import open_engine
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import TrainingFailed, UnreadableImage
 from fovea.loading.batches import Batches
@@ -21,11 +23,12 @@ from fovea.loading.scaling import Scaling
 from fovea.loading.stored import Inputs, StoredPictures
 from fovea.losses.classification import cross_entropy
 from fovea.models.weights import save_weights
+from fovea.progress import Progress
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
 from fovea.training.device import pick_device
 from fovea.training.find_rate import RateCurve, find_rate
-from fovea.training.loop import Goal, Watcher, fit, logits_of
+from fovea.training.loop import Goal, Watcher, fit, predict_logits
 from fovea.training.memory import check_memory
 from fovea.training.method import Method
 from fovea.training.state import ParameterGroups
@@ -75,17 +78,29 @@ class EndToEnd(Strategy):
                     key=f"{key} {plan.backbone_name} {plan.weights_hash} {plan.preprocessing.key} {plan.augment}",
                     watchers=self._watchers(inputs, train),
                 )  # fmt: skip
-                rows = inputs.readable
-                answered = logits_of(network, self.as_they_are(inputs, targets, rows))
+                network.to("cpu")  # where it is exported, and compared with the export
+                onnx = module_to_onnx(network.body, size_px=plan.preprocessing.size_px)
+                logits = self._answers(onnx, inputs, targets)
         except UnreadableImage as error:
             raise TrainingFailed(
                 f"a picture changed while the network was learning: {error.problem}", got=error.got, expected=error.expected, fix=error.fix
             ) from error
-        network.to("cpu")  # where it is exported, and compared with the export
-        logits: Floats = np.zeros((len(inputs), answered.shape[1]), np.float32)
-        logits[rows] = answered
         save_weights(network.body.backbone, checkpoint / BEST, replace(plan.passport, golden=()))
-        return Learned(logits, module_to_onnx(network.body, size_px=plan.preprocessing.size_px), history=history, notes=notes)
+        return Learned(logits, onnx, history=history, notes=notes)
+
+    def _answers(self, onnx: bytes, pictures: StoredPictures, targets: Ints) -> Floats:
+        """Logits (N, K) of all pictures, by the engine that ships it, which is faster than torch on a processor; zeros where one cannot be read."""
+        head, rows = self.plan.network.head, pictures.readable
+        batches = self.as_they_are(pictures, targets, rows, scaled=False).epoch(0)
+        engine = open_engine(onnx, name=self.plan.settings.engine)
+        logits: Floats = np.zeros((len(pictures), len(head.dense_layers()[-1].bias)), np.float32)
+        with Progress("answering", total=len(rows)) as bar:
+            parts = []
+            for vectors in embed_batches(engine, (pixels for pixels, _ in batches)):  # type: ignore[misc]
+                parts.append(vectors)
+                bar.advance(len(vectors))
+        logits[rows] = predict_logits(head, np.concatenate(parts), 1024)
+        return logits
 
     def rates(self, inputs: StoredPictures, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, steps: int) -> RateCurve:
         """What each learning rate would come to, from where this strategy begins."""

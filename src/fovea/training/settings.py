@@ -15,6 +15,7 @@ OF_METHOD = (
     *("epochs", "lr", "optimizer", "schedule", "warmup_epochs", "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay"),
     *("balance", "precision"),
 )
+OF_EPOCHS = (*OF_METHOD, "dropout")  # what changes nothing where a head is solved for at once
 
 
 class TrainSettings(BaseModel):
@@ -45,6 +46,7 @@ class TrainSettings(BaseModel):
     l2: float | None = Field(default=None, ge=0, lt=10)
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     clip_norm: float | None = Field(default=None, gt=0)
+    dropout: float | None = Field(default=None, ge=0, lt=1)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     balance: Balance | None = None
     unfreeze: float | None = Field(default=None, ge=0, le=1)
@@ -66,7 +68,12 @@ class TrainSettings(BaseModel):
         """
         asked = {name: value for name in OF_METHOD if (value := getattr(self, name)) is not None}
         method = replace(default, seed=self.seed, compile=self.compile, **asked)
-        OPTIMIZERS[method.optimizer], SCHEDULES[method.schedule]
+        own_lr = OPTIMIZERS[method.optimizer].info.lr
+        SCHEDULES[method.schedule]
+        if (
+            self.lr is None and method.optimizer != default.optimizer
+        ):  # each optimizer has a rate of its own size: what is 0.001 for adam is 0.1 for sgd
+            method = replace(method, lr=default.lr * own_lr / OPTIMIZERS[default.optimizer].info.lr)
         return method if self.patience is None else replace(method, stop=replace(method.stop, patience=self.patience))
 
 

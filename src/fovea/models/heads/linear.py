@@ -20,9 +20,9 @@ class LinearHead(Head):
         return [self.dense]
 
     @classmethod
-    def from_arrays(cls, weight: Floats, bias: Floats) -> "LinearHead":
+    def from_arrays(cls, weight: Floats, bias: Floats, *, dropout: float | None = None) -> "LinearHead":
         """A head with these weights, (K, D) and (K,)."""
-        head = cls(weight.shape[1], weight.shape[0], 0.0)
+        head = cls(weight.shape[1], weight.shape[0], dropout or 0.0)
         with torch.no_grad():
             head.dense.weight.copy_(torch.from_numpy(weight))
             head.dense.bias.copy_(torch.from_numpy(bias))

@@ -26,12 +26,12 @@ from fovea.training.state import ParameterGroups
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, StrategyInfo
 from fovea.types import Floats, Ints, Item
 
-_PART = 1.0  # of the freeze points that learn, from the last one back
+_PART = 0.5  # of the freeze points that learn, from the last one back: nearly all parameters, and little more than half the time
 _LAYER_DECAY = 0.8  # each part learns so much slower than the one behind it
 
 
 class Finetune(EndToEnd):
-    default = Method(epochs=10, lr=1e-4, schedule="cosine", warmup_epochs=1, stop=Stopping(patience=5))
+    default = Method(epochs=5, lr=3e-5, schedule="cosine", warmup_epochs=1, stop=Stopping(patience=5))
     _vectors: Floats
     _probe: Epoch | None = None
 
@@ -52,7 +52,7 @@ class Finetune(EndToEnd):
             )
         num_classes = network.head.arrays()[-1][1].shape[0]
         fitted = fit_logistic(self._vectors[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
-        network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
+        network.head = LinearHead.from_arrays(fitted.weight, fitted.bias, dropout=settings.dropout)
         part = _PART if settings.unfreeze is None else settings.unfreeze
         network.body.backbone = unfreeze(freeze(network.body.backbone), fraction=part, batch_norm=settings.batch_norm)
         method = settings.method(self.default)

@@ -5,17 +5,16 @@ epoch: its stored embedding takes its place, and an epoch costs next to nothing.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from fovea.data import Source
+from fovea.embeddings.embedder import embed_batches
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines import Engine
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
-from fovea.loading.loader import Loader
 from fovea.loading.stored import Inputs, StoredPictures
 from fovea.models.heads.linear import LinearHead
 from fovea.models.weights import save_weights
@@ -27,13 +26,13 @@ from fovea.training.loop import fit, predict_logits
 from fovea.training.method import Method, Stopping
 from fovea.training.standardise import Standardised
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, StrategyInfo
-from fovea.types import Floats, Ints, Item
+from fovea.types import Floats, Ints, Item, Pixels
 
 
 class Embedded(Batches):
-    """Batches of pictures as their embeddings, brought to mean 0 and deviation 1."""
+    """Batches of pictures, uint8 (B, H, W, 3), as their embeddings, brought to mean 0 and deviation 1."""
 
-    def __init__(self, pictures: Loader, engine: Engine, scale: Standardised) -> None:
+    def __init__(self, pictures: Batches, engine: Engine, scale: Standardised) -> None:
         super().__init__(
             pictures.rows,
             pictures.targets,
@@ -45,15 +44,22 @@ class Embedded(Batches):
         self.pictures, self.engine, self.scale = pictures, engine, scale
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
-        for pixels, targets in self.pictures.epoch(epoch, start_batch):
-            yield self.scale.apply(self.engine(np.ascontiguousarray(pixels), ("embedding",))["embedding"]), targets
+        answers: deque[Ints | Floats] = deque()  # of the batches that threads are embedding
+
+        def pixels() -> Iterator[Pixels]:
+            for batch, targets in self.pictures.epoch(epoch, start_batch):
+                answers.append(targets)
+                yield batch  # type: ignore[misc]
+
+        for vectors in embed_batches(self.engine, pixels()):
+            yield self.scale.apply(vectors), answers.popleft()
 
     def name_of(self, row: int) -> str:
         return self.pictures.name_of(row)
 
 
 class Frozen(EndToEnd):
-    default = Method(epochs=10, lr=1e-3, schedule="cosine", stop=Stopping(patience=5))
+    default = Method(epochs=6, lr=1e-4, schedule="cosine", stop=Stopping(patience=5))  # ten times the rate undoes the probe (LOG.md)
     _vectors: Floats
 
     def __init__(self, plan: Plan) -> None:
@@ -79,7 +85,7 @@ class Frozen(EndToEnd):
         num_classes = network.head.arrays()[-1][1].shape[0]
         if settings.head == "linear":  # begins as the probe, which varied pictures can then better
             fitted = fit_logistic(scaled[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
-            network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
+            network.head = LinearHead.from_arrays(fitted.weight, fitted.bias, dropout=settings.dropout)
             notes = (f"the head began as the probe: {fitted.note}",)
         augmentation = augmentation_of(plan.augment)
         balanced = method.balance == "sampling"
