@@ -12,8 +12,8 @@ from typing import cast
 from fovea.data.archives import open_archive
 from fovea.data.shards import is_shard
 from fovea.data.sniff import HEAD_BYTES, has_picture_suffix, sniff
-from fovea.data.source import SOURCES, Source, check_classes
-from fovea.data.trees import FolderTree, Tree
+from fovea.data.source import SOURCES, Source, TreeSource, check_classes
+from fovea.data.trees import FolderTree, Tree, list_pictures
 from fovea.errors import DataError, FoveaError, InputError
 from fovea.files import hash_bytes
 from fovea.types import Item
@@ -22,7 +22,9 @@ TABLE_SUFFIXES = (".csv", ".tsv")
 _LAYOUTS = "a folder of class folders, a folder with train/ and validation/ or test/, a CSV, a .zip or .tar of these, an .npz of arrays, shards, or a built-in name"
 
 
-def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None, for_training: bool = True) -> Source:
+def open_source(
+    data: str | Path, *, seed: int = 0, max_items: int | None = None, for_training: bool = True, labelled: bool = True
+) -> Source:
     """Opens labelled pictures.
 
     A bare name such as "digits" is the built-in data of that name even where a folder of the same name stands here, so
@@ -36,6 +38,7 @@ def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None
             for generated data; None keeps all.
         for_training: Whether a classifier is to be learned from them; False leaves out `check_classes`, which refuses
             a single class, a class with one picture, and a class that train lacks.
+        labelled: False also takes a folder or an archive of pictures in any order, and needs no classes.
 
     Raises:
         DataError: The path does not exist, cannot be read, or holds nothing that can be learned from.
@@ -54,10 +57,10 @@ def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None
         return source
     tree = _open_tree(Path(location).expanduser(), location, generated)
     try:
-        source = _read_layout(tree)
+        source = _read_layout(tree, labelled=labelled)
         if max_items is not None and max_items < len(source.items):
             source.keep(_fewer(source.items, max_items, seed))
-        if for_training:
+        if for_training and labelled:
             check_classes(source.items, location=location)
     except BaseException:
         tree.close()
@@ -65,11 +68,13 @@ def open_source(data: str | Path, *, seed: int = 0, max_items: int | None = None
     return source
 
 
-def _read_layout(tree: Tree) -> Source:
+def _read_layout(tree: Tree, *, labelled: bool) -> Source:
     """The source that recognises the tree; the plainest layout, class folders, recognises all and says what is missing."""
     layouts = [entry for entry in SOURCES if entry.info.recognises is not None]
     for entry in sorted(layouts, key=lambda entry: entry.info.order):
         if entry.info.recognises is not None and entry.info.recognises(tree):
+            if not labelled and entry.name == "class_folders" and (pictures := list_pictures(tree)[0]):
+                return TreeSource("pictures", tree, [Item(path, None) for path in sorted(pictures)])
             return cast(Source, entry.build(tree))
     raise DataError(
         f"{tree.location!r} has no known layout", got="files", expected=_LAYOUTS, fix="put the pictures of each class into its own folder"

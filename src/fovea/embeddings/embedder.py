@@ -31,14 +31,19 @@ _EXPORT_VERSION = 1
 TURN = 8  # pictures that a thread embeds at once: their activations stay in the processor's cache (32 was a tenth slower)
 
 
-def embed_batches(engine: Engine, batches: Iterable[Pixels]) -> Iterator[Floats]:
-    """The embeddings (B, D) of each batch of pictures (B, H, W, 3), in order: a batch in each thread, which runs the one-threaded engine."""
+def run_batches(engine: Engine, batches: Iterable[Pixels], outputs: tuple[str, ...]) -> Iterator[tuple[Floats, ...]]:
+    """The outputs of each batch of pictures (B, H, W, 3), in order: a batch in each thread, which runs the one-threaded engine."""
 
-    def look(pixels: Pixels) -> Floats:
-        turns = (pixels[turn.start : turn.stop] for turn in chunks(len(pixels), TURN))
-        return np.concatenate([engine(turn, ("embedding",))["embedding"] for turn in turns])
+    def look(pixels: Pixels) -> tuple[Floats, ...]:
+        turns = [engine(pixels[turn.start : turn.stop], outputs) for turn in chunks(len(pixels), TURN)]
+        return tuple(np.concatenate([turn[name] for turn in turns]) for name in outputs)
 
     return map_ordered(look, batches, ahead=2)
+
+
+def embed_batches(engine: Engine, batches: Iterable[Pixels]) -> Iterator[Floats]:
+    """The embeddings (B, D) of each batch."""
+    return (embedding for (embedding,) in run_batches(engine, batches, ("embedding",)))
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _options(name: str, asked: dict[str, Any], resolved: ResolvedWeights | None)
     known = dict(resolved.passport.options)
     for key, value in asked.items():
         own = known.get(key, inspect.signature(BACKBONES[name].build).parameters[key].default)
-        if key != "dropout" and own != value:  # leaving out changes how it learns, and no weight
+        if own != value:
             raise InputError(
                 f"the weights are of {name} with {key} {own}, and {value} was asked for",
                 got=f"{key}={value}",

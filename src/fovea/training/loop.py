@@ -27,6 +27,11 @@ Metric = Callable[[Floats, Ints], float]  # logits (N, K), targets (N,) -> a num
 Watcher = Callable[[nn.Module, list[Epoch]], None]  # after each epoch: the network, and the history so far
 
 
+def which_class(values: torch.Tensor) -> torch.Tensor:
+    """The class that each row of logits (B, K), or of targets, (B,) or shares of the classes (B, K), stands for."""
+    return values if values.ndim == 1 else values.argmax(1)
+
+
 @dataclass(frozen=True)
 class Goal:
     """What is made small, and what is measured: plain functions, yours or ours.
@@ -35,11 +40,13 @@ class Goal:
         loss: Of the training batches.
         judge: The loss that validation is measured by, without what only helps learning (smoothing, weights of classes).
         metrics: More columns for the validation rows of the history.
+        answer: What a row of outputs, and of targets, says: where the two agree, it counts as right.
     """
 
     loss: Loss = cross_entropy
     judge: Loss = cross_entropy
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    answer: Callable[[torch.Tensor], torch.Tensor] = which_class
 
 
 def fit(
@@ -118,10 +125,9 @@ def _train_epoch(model: nn.Module, state: State, train: Batches, epoch: int, goa
                 nn.utils.clip_grad_norm_(model.parameters(), method.clip_norm)
             state.optimizer.step()
             state.stepped()
-            hard = targets if targets.ndim == 1 else targets.argmax(1)
             sums.batch += 1
             sums.loss += loss.item() * len(targets)
-            sums.num_right += int((logits.argmax(1) == hard).sum())
+            sums.num_right += int((goal.answer(logits) == goal.answer(targets)).sum())
             sums.seconds = time.perf_counter() - started
             bar.advance(1)
             if time.perf_counter() - saved >= _SAVE_S and sums.batch < len(train):
@@ -173,10 +179,10 @@ def _as(row: Epoch, split: str) -> Epoch:
 def evaluate(model: nn.Module, batches: Batches, goal: Goal = Goal()) -> tuple[float, float, dict[str, float]]:
     """Mean loss, accuracy, and the metrics of your own, in evaluation mode."""
     logits, targets = logits_of(model, batches), batches.targets[batches.rows]
-    tensor = torch.from_numpy(logits)
-    loss = goal.judge(tensor, torch.from_numpy(targets)).item()
+    given, wanted = torch.from_numpy(logits), torch.from_numpy(targets)
+    loss, right = goal.judge(given, wanted).item(), goal.answer(given) == goal.answer(wanted)
     metrics = {name: metric(logits, targets) for name, metric in goal.metrics.items()}
-    return loss, float((logits.argmax(1) == targets).mean()), metrics
+    return loss, float(right.double().mean()), metrics
 
 
 def predict_logits(model: nn.Module, inputs: Arrays, batch_size: int, *, rows: Ints | None = None) -> Floats:

@@ -162,7 +162,7 @@ class Run:
 
 
 @contextmanager
-def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> Iterator[RunFolder]:
+def open_run(path: str | Path, settings: BaseModel, *, overwrite: bool) -> Iterator[RunFolder]:
     """Begins a run, or goes on with an unfinished one of the same settings. What Fovea did not write is never deleted.
 
     A run that ends because of what it was given (an InputError) leaves nothing behind that would stand in the way of
@@ -202,14 +202,14 @@ def open_run(path: str | Path, settings: TrainSettings, *, overwrite: bool) -> I
         raise
 
 
-def begin(run: RunFolder, settings: TrainSettings, *, overwrite: bool) -> None:
+def begin(run: RunFolder, settings: BaseModel, *, overwrite: bool) -> None:
     """Marks the folder as this run's, once its data are known to be usable: an earlier run there is removed now, and not before."""
     if overwrite:
         _remove(run)
     write_json(run.settings, _mark(settings))
 
 
-def _mark(settings: TrainSettings) -> dict[str, Any]:
+def _mark(settings: BaseModel) -> dict[str, Any]:
     return {"format": RUN_FORMAT, "settings": settings.model_dump(mode="json")}
 
 

@@ -13,7 +13,8 @@ from fovea.models.origins import HALVES, IMAGENET, Origin
 from fovea.types import FeatureMaps
 
 # expansion, channels, repeats, stride of the first: table 2 of the paper
-_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+Stages = tuple[tuple[int, int, int, int], ...]
+_STAGES: Stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 _LAST_OF_STRIDE = (1, 2, 4)  # stages whose output is the last at strides 4, 8 and 16; the head's map is the one at 32
 
 
@@ -55,16 +56,19 @@ class _InvertedResidual(nn.Module):
 
 class MobileNetV2(Backbone):
     classifier_name = "classifier"
-    origins = (Origin("torchvision", scaling=IMAGENET), Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=HALVES))
+    origins: tuple[Origin, ...] = (
+        Origin("torchvision", scaling=IMAGENET),
+        Origin("keras", options={"padding": "same", "eps": 1e-3}, scaling=HALVES),
+    )
 
-    def __init__(self, num_classes: int, width: float, padding: Padding, eps: float) -> None:
+    def __init__(self, num_classes: int, stages: Stages, *, stem: int, num_features: int, padding: Padding, eps: float) -> None:
         super().__init__()
-        channels = round_to_8(32 * width)
+        channels = stem
         self.conv_stem = conv2d(3, channels, 3, stride=2, padding=padding)
         self.bn1 = nn.BatchNorm2d(channels, eps=eps)
-        stages, last = [], {}
-        for index, (expansion, plain, repeats, stride) in enumerate(_STAGES):
-            out, blocks = round_to_8(plain * width), []
+        parts, last = [], {}
+        for index, (expansion, out, repeats, stride) in enumerate(stages):
+            blocks = []
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(
@@ -73,10 +77,10 @@ class MobileNetV2(Backbone):
                     else _InvertedResidual(channels, out, expansion, step, padding, eps)
                 )
                 channels = out
-            stages.append(nn.Sequential(*blocks))
+            parts.append(nn.Sequential(*blocks))
             last[index] = out
-        self.blocks = nn.Sequential(*stages)
-        self.num_features = round_to_8(1280 * max(1.0, width))  # the paper never narrows the last layer
+        self.blocks = nn.Sequential(*parts)
+        self.num_features = num_features
         self.conv_head = conv2d(channels, self.num_features, 1)
         self.bn2 = nn.BatchNorm2d(self.num_features, eps=eps)
         self.classifier = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
@@ -178,4 +182,11 @@ def mobilenet_v2(*, num_classes: int = 0, width: float = 1.0, padding: Padding =
         padding: "same" for weights trained in TensorFlow, "symmetric" for those trained in torch.
         eps: Of batch norm; weights of Keras need 1e-3.
     """
-    return MobileNetV2(num_classes, width, padding, eps)
+    return MobileNetV2(
+        num_classes,
+        tuple((expansion, round_to_8(channels * width), repeats, stride) for expansion, channels, repeats, stride in _STAGES),
+        stem=round_to_8(32 * width),
+        num_features=round_to_8(1280 * max(1.0, width)),  # the paper never narrows the last layer
+        padding=padding,
+        eps=eps,
+    )

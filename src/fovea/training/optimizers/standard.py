@@ -49,7 +49,7 @@ def rmsprop(groups: Groups, *, lr: float, weight_decay: float) -> optim.Optimize
 @OPTIMIZERS.add(OptimizerInfo("arXiv:1412.6980", lr=1e-3))
 def adam(groups: Groups, *, lr: float, weight_decay: float) -> optim.Optimizer:
     """RMSprop with momentum, both without their bias at the start."""
-    return optim.Adam(groups, lr=lr, weight_decay=weight_decay, fused=True)
+    return optim.Adam(groups, lr=lr, weight_decay=weight_decay)
 
 
 @OPTIMIZERS.add(OptimizerInfo("Dozat 2016", lr=1e-3))
@@ -61,4 +61,4 @@ def nadam(groups: Groups, *, lr: float, weight_decay: float) -> optim.Optimizer:
 @OPTIMIZERS.add(OptimizerInfo("arXiv:1711.05101", lr=1e-3))
 def adamw(groups: Groups, *, lr: float, weight_decay: float) -> optim.Optimizer:
     """Adam with weight decay beside the gradient, and not in it."""
-    return optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=True)
+    return optim.AdamW(groups, lr=lr, weight_decay=weight_decay)
