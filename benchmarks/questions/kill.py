@@ -86,6 +86,7 @@ def measure(options: Options) -> Answer:
         f"Commands: {words_said}; PHOTOS: {num_photos} of the cats and dogs, as links; each kill in a fresh run folder and cache.",
         f"Seed {_SEED}; of ten kills {_WRITING * 10:.0f} are drawn from the time in which results are written, the others from the whole "
         "duration; each from its own equal part of it.",
+        "A checkpoint is written after every batch (it is once a minute otherwise), so that kills meet it.",
         "After each kill: SQLite's integrity check, the store opened and the lengths of its vectors compared; each file of the run absent "
         "or whole; the bundle absent or opened with its golden answers; kept backbones opened. After the next run: metrics.json but for "
         "its timing, history.csv but for its seconds, predictions.csv and the weights, bit for bit, are those of the undisturbed run.",
@@ -176,7 +177,9 @@ def _finish(place: Path, words: tuple[str, ...]) -> Ended:
 
 
 def _start(place: Path, words: tuple[str, ...]) -> AbstractContextManager[Child]:
-    return started([sys.executable, "-m", "fovea", *_words(words)], environment=our_environment(place / "cache"), folder=place)
+    # checkpoints within an epoch come every 60 s, which is longer than these epochs: here they come after every batch
+    code = "import sys, fovea.training.loop as loop, fovea.cli as cli; loop._SAVE_S = 0.0; sys.exit(cli.main(sys.argv[1:]))"
+    return started([sys.executable, "-c", code, *_words(words)], environment=our_environment(place / "cache"), folder=place)
 
 
 def _sleep_until(child: Child, moment_s: float) -> None:

@@ -22,6 +22,7 @@ COMMANDS = {
         *("data", "out", "task", "strategy", "backbone", "weights", "head", "image_size", "augment", "epochs", "batch_size", "lr"),
         *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
         *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "dropout", "ema_decay", "balance", "unfreeze", "layer_decay"),
+        *("auxiliary_weight", "weights_pattern", "schedule_options", "monitor", "min_delta"),
         *("batch_norm", "precision", "compile", "tensorboard"),
     ],
     "experiment": [

@@ -220,12 +220,14 @@ def test_overwrite_deletes_nothing_that_no_run_wrote(theirs, photos, tmp_path):
     assert all((tmp_path / "out" / name).read_text() == "mine" for name in theirs)
 
 
-def test_overwrite_leaves_what_somebody_put_into_a_run(photos, probe_run, tmp_path):
+@pytest.mark.parametrize("name", ["bundle/notes.txt", "tensorboard/thesis.txt"])
+def test_overwrite_leaves_what_somebody_put_into_a_run(photos, probe_run, tmp_path, name):
     out = shutil.copytree(probe_run.path, tmp_path / "run")
-    (out / "bundle" / "notes.txt").write_text("mine")
+    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).write_text("mine")
     with pytest.raises(OutputError, match="holds other files") as caught:
         fovea.train(str(photos), out=str(out), overwrite=True)
-    assert caught.value.got == "bundle/notes.txt"
+    assert caught.value.got == name
     assert (out / "metrics.json").exists()
 
 

@@ -104,3 +104,9 @@ def test_the_pull_is_towards_what_was_there(strength: float) -> None:
     else:
         assert right > 0.9
     _: Any = moved
+
+
+@pytest.mark.parametrize("share", [-1.0, 1.5, float("nan")])
+def test_what_may_be_forgotten_is_a_share(tmp_path: Path, share: float) -> None:
+    with pytest.raises(InputError, match="--most-forgotten is no share"):
+        fovea.adapt(str(tmp_path), "digits", out=str(tmp_path / "out"), most_forgotten=share)

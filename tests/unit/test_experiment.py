@@ -105,3 +105,55 @@ def test_the_interval_of_a_mean() -> None:
     low, high = mean_interval([0.5, 0.6, 0.7])
     assert (low, high) == pytest.approx((0.6 - 4.3027 * 0.1 / 3**0.5, 0.6 + 4.3027 * 0.1 / 3**0.5), abs=1e-4)  # t(0.975, 2)
     assert mean_interval([0.9, 1.0])[1] == 1
+
+
+@pytest.mark.slow
+def test_every_way_is_the_one_that_it_is_called(tmp_path: Path) -> None:
+    told = fovea.experiment("digits", out=str(tmp_path / "e"), strategies="scratch", vary="backbone=lenet5,convnet", seeds=1, epochs=1, image_size=28)
+    trained = {way.name: json.loads((Path(way.runs[0]) / "metrics.json").read_text())["backbone"] for way in told.ways}
+    assert trained == {"backbone lenet5": "lenet5", "backbone convnet": "convnet"}
+
+
+@pytest.mark.parametrize(
+    ("strategies", "vary", "said"),
+    [
+        ("probe", "augment=none,light", "--vary augment would change nothing"),
+        ("scratch,frozen", "unfreeze=0.5,1", "--vary unfreeze would change nothing: scratch and frozen do not use it"),
+        ("scratch", "head=linear,nosuch", "no head is called 'nosuch'"),
+        ("scratch", "backbone=minception:batchnorm=true", "no option 'batchnorm'"),
+    ],
+)
+def test_what_would_change_nothing_is_refused_before_anything_is_trained(
+    tmp_path: Path, counted: list[dict[str, Any]], strategies: str, vary: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        fovea.experiment("digits", out=str(tmp_path / "e"), strategies=strategies, vary=vary)
+    assert not counted
+
+
+def test_options_go_to_those_that_use_them() -> None:
+    varied = {"head": ["linear", "mlp"], "optimizer": ["sgd", "adam"], "batch_size": [16, 32]}
+    probe = module._combinations("probe", varied)
+    assert {"head": "linear"} in probe
+    assert sum(way["head"] == "linear" for way in probe) == 1, "it is solved for at once"
+    assert len(probe) == 1 + 4
+    assert len(module._combinations("scratch", varied)) == 8
+    assert module._varied("lr=0.1,0.10 lr=0.2") == {"lr": [0.1, 0.2]}
+
+
+@pytest.mark.slow
+def test_a_seed_that_fails_leaves_the_others_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = module.train
+
+    def failing(data: str, **options: Any) -> Any:
+        if options["seed"] == 0 and options["lr"] == 0.02:
+            raise TrainingFailed("it fell over", got="a stone", expected="an even road", fix="walk")
+        return train(data, **options)
+
+    monkeypatch.setattr(module, "train", failing)
+    told = fovea.experiment("digits", out=str(tmp_path / "e"), strategies="scratch", vary="lr=0.01,0.02", seeds=2, epochs=1, image_size=28)
+    seeds = {way.name: way.seeds for way in told.ways}
+    assert seeds == {"lr 0.01": (0, 1), "lr 0.02": (1,)}
+    rows = (tmp_path / "e" / "experiment.csv").read_text().splitlines()[1:]
+    assert sorted(row.split('"')[-1].split(",")[1] if '"' in row else row.split(",")[1] for row in rows) == ["0", "1", "1"]
+    assert any("lr 0.02: seed 0 could not be trained: it fell over" in note for note in told.notes)

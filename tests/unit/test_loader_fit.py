@@ -196,8 +196,9 @@ def test_only_training_is_augmented(photos: Path, tmp_path, seen_by_the_network,
     num_train, num_validation = run.metrics.num_files["train"], run.metrics.num_files["validation"]
     assert len(exact) == 240
     assert len(learned_from) == 2 * num_train
-    assert len(measured) >= 2 * num_validation + 240  # after each epoch, and all pictures once at the end
-    assert set(measured) - {bytes(28 * 28 * 3 * 4)} == exact  # but for the nothing that the exporter traces the network with
+    # torch measures after each epoch, and a few pictures in the comparison with the engine, which answers for all in the end: below, by its bundle
+    assert len(measured) >= 2 * num_validation
+    assert set(measured) - {bytes(28 * 28 * 3 * 4)} <= exact  # but for the nothing that the exporter traces the network with
     assert len(set(learned_from) & exact) < 0.05 * len(learned_from)
     assert len(set(learned_from)) > 1.9 * num_train, "each epoch draws anew"
     bundle = fovea.load_bundle(run.bundle)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.shared_runs import paint
 from tests.stopped import Stop, stopped_after
 from torch import nn
 
@@ -18,15 +19,19 @@ from fovea.losses.classification import cross_entropy, with_auxiliary
 from fovea.models.backbone import create_backbone
 from fovea.models.freezing import freeze, unfreeze
 from fovea.training import loop
-from fovea.training.checkpoint import LAST, load_checkpoint
-from fovea.training.end_to_end import goal_of
+from fovea.training.checkpoint import FAILED, LAST, load_checkpoint
+from fovea.training.goal import goal_of
 from fovea.training.loop import Goal, fit
 from fovea.training.memory import check_memory
 from fovea.training.method import Method, Stopping
 from fovea.training.optimizers import OPTIMIZERS
+from fovea.training.run import load_history
 from fovea.training.schedules import SCHEDULES, Moment, lr_factor
+from fovea.training.settings import TrainSettings
 from fovea.training.state import history_table
-from fovea.training.strategies.finetune import layerwise
+from fovea.training.strategies.finetune import Finetune, layerwise
+from fovea.training.strategies.frozen import Frozen
+from fovea.training.strategies.scratch import Scratch
 
 METHOD = Method(epochs=4, lr=0.02, seed=5)
 
@@ -94,7 +99,9 @@ def test_a_plateau_lowers_the_rate_and_a_warm_up_raises_it() -> None:
     assert lr_factor("plateau", Moment(11, 20, flat), options={"patience": 5}) == pytest.approx(0.01)
     rising = [lr_factor("cosine", Moment(epoch, 10), warmup_epochs=2) for epoch in (0, 1, 2, 10)]
     assert rising == pytest.approx([0, 0.5, 1, 0], abs=1e-3)
-    with pytest.raises(InputError, match="no such option"):
+    part = [lr_factor("cosine", Moment(epoch, 3), warmup_epochs=0.5) for epoch in (0.5, 1.75, 3)]
+    assert part == pytest.approx([1, 0.5, 0]), "what a warm-up leaves need not be whole epochs"
+    with pytest.raises(InputError, match="no option 'patience'"):
         lr_factor("cosine", Moment(0, 1), options={"patience": 3})
     with pytest.raises(UnknownName, match="cosine"):
         lr_factor("cosin", Moment(0, 1))
@@ -106,6 +113,8 @@ def test_a_plateau_lowers_the_rate_and_a_warm_up_raises_it() -> None:
         (Stopping(), [3, 2, 2.5, 2.6], 1, 2),
         (Stopping(min_delta=0.6), [3, 2.5, 2.3, 2.2], 2, 1),
         (Stopping(mode="max"), [0.5, 0.7, 0.6], 1, 1),
+        (Stopping(monitor="accuracy"), [0.5, 0.7, 0.6], 1, 1),
+        (Stopping(monitor="error", mode="min"), [0.5, 0.7, 0.4], 2, 0),
         (Stopping(baseline=1.0), [3, 2, 1.5], -1, 3),
         (Stopping(baseline=1.0), [3, 0.9, 1.5], 1, 1),
     ],
@@ -186,15 +195,136 @@ def test_auxiliary_heads_are_weighed_in() -> None:
 
 def test_a_loss_that_is_no_number_names_the_batch_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
     model, train, validation = made()
-    train.inputs[17] = np.nan
-    with pytest.raises(TrainingFailed, match=r"example 17|and \d+ more") as caught:
-        fit(model, train, validation, method=METHOD, checkpoint=tmp_path)
+
+    def spoil(network: nn.Module, history: list[Any]) -> None:
+        train.inputs[17] = np.nan  # from the second epoch on
+
+    with pytest.raises(TrainingFailed, match="in epoch 2") as caught:
+        fit(model, train, validation, method=METHOD, checkpoint=tmp_path, watchers=[spoil])
     assert "smaller --lr" in caught.value.fix
-    model, train, validation = made()
-    fit(model, train, validation, method=replace(METHOD, epochs=1), checkpoint=tmp_path)
-    kept = load_checkpoint(tmp_path / LAST)
+    assert str(tmp_path) in caught.value.expected
+    batch = (tmp_path / FAILED).read_text().split("\n")
+    assert "example 17" in batch
+    assert len(batch) == 8 + 1, "the whole batch, a line each"
+    kept, calm = load_checkpoint(tmp_path / LAST), made()[0]
     assert kept
-    assert all(torch.isfinite(tensor).all() for tensor in kept[0]["best"].values())
+    fit(calm, *made()[1:], method=replace(METHOD, epochs=1))
+    assert all(torch.equal(tensor, kept[0]["best"][name]) for name, tensor in calm.state_dict().items()), "those of the first epoch"
+
+
+@pytest.mark.slow
+def test_what_a_failed_run_has_learned_serves_the_next(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fovea.training import end_to_end
+
+    options: dict[str, Any] = {"strategy": "scratch", "image_size": 28, "epochs": 3}
+    goal_of_ = end_to_end.goal_of
+
+    def failing(*arguments: Any) -> Goal:
+        goal, calls = goal_of_(*arguments), iter(range(10**6))
+        return replace(goal, loss=lambda logits, targets: goal.loss(logits, targets) * (math.nan if next(calls) > 8 else 1))
+
+    monkeypatch.setattr(end_to_end, "goal_of", failing)
+    with pytest.raises(TrainingFailed) as caught:
+        fovea.train(str(photos), out=str(tmp_path / "failed"), **options)
+    monkeypatch.undo()
+    assert str(tmp_path / "failed") in caught.value.expected
+    told = fovea.train(str(photos), out=str(tmp_path / "next"), strategy="probe", weights=str(tmp_path / "failed"), image_size=28)
+    assert told.metrics.backbone == "convnet"
+    part = fovea.train(str(photos), out=str(tmp_path / "part"), weights=str(tmp_path / "failed"), weights_pattern="convs.0.*", **options)
+    assert any("2 tensors that match 'convs.0.*' were loaded" in note for note in part.metrics.notes)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"goal": Goal(metrics={"loss": lambda logits, targets: -1.0})}, "a metric is called 'loss'"),
+        ({"method": replace(METHOD, stop=Stopping(monitor="acc"))}, "nothing that is measured is called 'acc'"),
+    ],
+)
+def test_columns_have_one_meaning(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(*made(), **({"method": METHOD} | change))
+
+
+def test_without_validation_there_is_no_row_of_it() -> None:
+    model, train, _ = made()
+    nothing = ArrayBatches(train.inputs[:0], train.targets[:0])
+    assert [row.split for row in fit(model, train, nothing, method=replace(METHOD, epochs=2))] == ["train", "train"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"schedule": "plateau", "schedule_options": "patience=1 faktor=2"}, "no option 'faktor'"),
+        ({"schedule_options": "patience"}, "--schedule-options cannot read 'patience'"),
+        ({"warmup_epochs": 5.0, "epochs": 5}, "the warm-up is as long as the whole training"),
+    ],
+)
+def test_what_cannot_be_a_method_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        TrainSettings(data="x", **options).method(METHOD)
+
+
+def test_a_method_is_made_of_the_options() -> None:
+    asked = {"schedule": "plateau", "schedule_options": "patience=1, factor=0.5", "monitor": "accuracy", "min_delta": 0.01, "patience": 4}
+    method = TrainSettings(data="x", **asked).method(replace(METHOD, epochs=1, warmup_epochs=3))  # type: ignore[arg-type]
+    assert method.schedule_options == {"patience": 1, "factor": 0.5}
+    assert (method.stop.monitor, method.stop.min_delta, method.stop.patience) == ("accuracy", 0.01, 4)
+    assert method.warmup_epochs == 0.5, "half of a short training, where nobody asked for one"
+
+
+def test_plateau_comes_before_the_end() -> None:
+    """By default the rate falls before early stopping ends any strategy."""
+    flat = (1.0,) * 3
+    for strategy in (Finetune, Frozen, Scratch):
+        watched = flat[: strategy.default.stop.patience]
+        assert lr_factor("plateau", Moment(3, 10, watched)) < 1
+
+
+def test_memory_is_asked_for_batches_that_there_can_be(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="batch norm cannot learn from one picture"):
+        fovea.train(
+            str(photos), out=str(tmp_path / "one"), strategy="scratch", backbone="mobilenet_v2:width=0.25", image_size=32, batch_size=1
+        )
+    run = fovea.train(str(photos), out=str(tmp_path / "all"), strategy="scratch", image_size=28, epochs=1, batch_size=65_536)
+    assert run.metrics.num_files["train"] < 65_536
+
+
+@pytest.mark.slow
+def test_a_machine_without_a_compiler_is_told_so(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CXX", "")
+    with pytest.raises(InputError, match="torch cannot compile"):
+        fovea.train(str(photos), out=str(tmp_path / "run"), strategy="scratch", image_size=28, epochs=1, compile=True)
+
+
+@pytest.mark.parametrize("options", [{"label_smoothing": 0.9}, {"balance": "weights"}, {"balance": "sampling"}, {"dropout": 0.9}])
+def test_a_probe_with_a_hidden_layer_learns_as_asked(photos: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    asked: dict[str, Any] = {
+        "strategy": "probe",
+        "head": "mlp",
+        "backbone": "mobilenet_v2:width=0.25",
+        "weights": "none",
+        "image_size": 32,
+        "epochs": 2,
+    }
+    data = paint(tmp_path / "uneven", {"cross": 40, "disc": 12})
+    plain, changed = (fovea.train(str(data), out=str(tmp_path / name), **asked, **more) for name, more in (("a", {}), ("b", options)))
+    assert load_history(plain.path)[0]["loss"] != load_history(changed.path)[0]["loss"]
+
+
+def test_options_that_change_nothing_are_named(photos: Path, tmp_path: Path) -> None:
+    run = fovea.train(
+        str(photos),
+        out=str(tmp_path / "run"),
+        strategy="probe",
+        backbone="mobilenet_v2:width=0.25",
+        weights="none",
+        image_size=32,
+        unfreeze=0.5,
+        batch_size=8,
+    )
+    assert any("probe does not use --batch-size, --unfreeze" in note for note in run.metrics.notes)  # type: ignore[attr-defined]
 
 
 def test_another_method_is_not_gone_on_from_and_says_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +334,12 @@ def test_another_method_is_not_gone_on_from_and_says_what_differs(tmp_path: Path
     fit(model, train, validation, method=METHOD, checkpoint=tmp_path)
     fit(model, train, validation, method=replace(METHOD, lr=0.5), checkpoint=tmp_path)
     assert any("lr 0.02, now 0.5" in line for line in said)
+    wider = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    fit(wider, train, validation, method=METHOD, checkpoint=tmp_path, key="other data")
+    assert any("data, pictures or weights; layers" in line for line in said)
+    (tmp_path / LAST).write_bytes(b"not a checkpoint")
+    fit(made()[0], train, validation, method=replace(METHOD, epochs=1), checkpoint=tmp_path)
+    assert any("cannot be read, and is begun anew" in line for line in said)
 
 
 def test_a_batch_that_does_not_fit_is_told_the_one_that_does() -> None:
@@ -245,7 +381,7 @@ def test_a_run_of_each_strategy(strategy: str, extra: dict[str, Any], tmp_path: 
     )  # fmt: skip
     assert run.metrics.strategy == strategy
     rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 * 2 + (strategy == "finetune")
+    assert len(rows) == 1 + 2 * 2 + 1, "the probe is its own row, before the first epoch"
     assert (tmp_path / "run" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "run" / "bundle" / "model.onnx").exists()
     with pytest.raises(UnknownName, match="adamw"):
@@ -253,7 +389,7 @@ def test_a_run_of_each_strategy(strategy: str, extra: dict[str, Any], tmp_path: 
 
 
 def test_googlenet_learns_with_its_auxiliary_heads(tmp_path: Path) -> None:
-    """Through the command: they take part in training, and are no part of what is shipped."""
+    """As `train` plans it: they answer while it trains, and are no part of what is shipped."""
     from fovea.data import open_source
     from fovea.selection.choose import choose
     from fovea.training.settings import checked

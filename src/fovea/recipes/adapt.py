@@ -89,7 +89,7 @@ def adapt(
     new pictures, among those ways that keep what the old validation pictures ask.
 
     Args:
-        run: The folder of a finished run (strategies probe and frozen, head linear).
+        run: The folder of a finished run with a linear head, of any strategy.
         data: The new pictures: as for `fovea train`, with the same classes.
         out: The folder to write: bundle/ and adaptation.json.
         before: Where the run's own pictures lie, if no longer where they were.
@@ -100,6 +100,13 @@ def adapt(
     Returns:
         The new bundle, and how right it is on new and old pictures, before and after.
     """
+    if not 0 <= most_forgotten <= 1:  # neither does what is no number
+        raise InputError(
+            "--most-forgotten is no share",
+            got=str(most_forgotten),
+            expected="0 to 1; 0.01 is one picture in a hundred",
+            fix="leave it out for 0.01",
+        )
     old = load_settings(run)
     weight, bias, names = _head_of(run)
     folder = ready_folder(out)

@@ -20,7 +20,7 @@ from fovea.recipes.train import train
 from fovea.report import ReportData, write_report
 from fovea.training.method import Method
 from fovea.training.run import Metrics, finished, load_history, load_metrics
-from fovea.training.settings import OF_EPOCHS, TrainSettings, checked
+from fovea.training.settings import TrainSettings, checked
 from fovea.versions import versions
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -32,10 +32,11 @@ class Way:
 
     Args:
         name: What sets it apart, in words.
-        accuracies: On validation, one for each seed.
+        accuracies: On validation, one for each of `seeds`.
+        seeds: Those that were trained.
         interval: Wilson's 95 % interval of their mean on so many validation pictures.
         loss: Mean validation loss.
-        seconds: Of the whole training, one for each seed.
+        seconds: Of learning, one for each seed; pictures are decoded and embedded once for all.
         runs: Their folders.
         history: Of the first seed.
         num_validation: Pictures.
@@ -44,6 +45,7 @@ class Way:
 
     name: str
     accuracies: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = ()
     interval: tuple[float, float] = (0.0, 1.0)
     loss: float = float("nan")
     seconds: tuple[float, ...] = ()
@@ -59,6 +61,7 @@ class Way:
             "accuracy": fmean(self.accuracies) if self.accuracies else None,
             "accuracy_ci95": list(self.interval) if self.accuracies else None,
             "accuracies": list(self.accuracies),
+            "seeds": list(self.seeds),
             "loss": self.loss if self.accuracies else None,
             "seconds": fmean(self.seconds) if self.seconds else None,
             "seconds_each": list(self.seconds),
@@ -161,26 +164,28 @@ def experiment(
         "batch_size": batch_size,
     }
     plans = [(name, values) for name in names for values in _combinations(name, varied)]
-    for strategy, values in plans:  # a misspelt name is found before anything is trained
-        checked(data=data, strategy=strategy, **_fitting(strategy, shared | values)).method(Method(epochs=1))
-    found: dict[str, list[tuple[Path, Metrics]]] = {}
+    _check(data, names, varied, plans, shared)
+    found: dict[str, dict[int, tuple[Path, Metrics]]] = {}
     problems: dict[str, str] = {}
     for seed in range(seeds):  # all ways with one seed, then all with the next: a budget that ends cuts no way off
         for strategy, values in plans:
             title = _title(strategy, values, several=len(names) > 1 or not varied)
             if time.monotonic() > ends and (seed or found):
-                problems.setdefault(title, "not trained: the budget was spent")
+                done = len(found.get(title, {}))
+                problems.setdefault(
+                    title, f"{done} of {seeds} seeds trained: the budget was spent" if done else "not trained: the budget was spent"
+                )
                 continue
             place = folder / re.sub(r"[^\w.=-]+", "_", f"{title}-{seed}")
             options = _fitting(strategy, shared | values)
             say(f"{title}, seed {seed}")
             try:
-                found.setdefault(title, []).append((place, _trained(data, place, strategy, seed, options, overwrite=overwrite)))
+                trained = _trained(data, place, strategy, seed, options, overwrite=overwrite)
+                found.setdefault(title, {})[seed] = (place, trained)
             except OutputError:
                 raise
             except FoveaError as error:
-                found.pop(title) if not found[title] else None
-                problems[title] = error.problem
+                problems[title] = f"seed {seed} could not be trained: {error.problem}"
     ways = [_way(title, runs) for title, runs in found.items() if runs]
     ways = sorted(ways, key=lambda way: -fmean(way.accuracies)) + [
         Way(title, problem=told) for title, told in problems.items() if title not in found
@@ -198,7 +203,7 @@ def experiment(
     write_csv(
         folder / "experiment.csv",
         ("way", "seed", "validation_accuracy", "seconds", "run"),
-        [(way.name, seed, *row) for way in ways for seed, row in enumerate(zip(way.accuracies, way.seconds, way.runs, strict=True))],
+        [row for way in ways for row in zip(itertools.repeat(way.name), way.seeds, way.accuracies, way.seconds, way.runs)],
     )
     asked = {
         "Data": data,
@@ -219,6 +224,31 @@ def experiment(
     return result
 
 
+def _check(
+    data: str, names: list[str], varied: dict[str, list[Any]], plans: list[tuple[str, dict[str, Any]]], shared: dict[str, Any]
+) -> None:
+    """Finds what is misspelt, or would change nothing, before anything is trained."""
+    from fovea.models.backbone import read_backbone
+    from fovea.models.heads import HEADS
+    from fovea.training.augment import augmentation_of
+    from fovea.training.strategy import STRATEGIES
+
+    for name in names:
+        STRATEGIES[name]
+    for option in varied:
+        if not any(option in values for _, values in plans):
+            raise InputError(
+                f"--vary {option} would change nothing: {' and '.join(names)} do not use it", got=option, expected="an option that one of the strategies uses",
+                fix="leave it out, or add a strategy that uses it",
+            )  # fmt: skip
+    for strategy, values in plans:
+        settings = checked(data=data, strategy=strategy, **_fitting(strategy, shared | values))
+        settings.method(Method(epochs=settings.epochs or 100))
+        HEADS[settings.head], augmentation_of("none" if settings.augment == "auto" else settings.augment)
+        if settings.backbone != "auto":
+            read_backbone(settings.backbone)
+
+
 def _trained(data: str, place: Path, strategy: str, seed: int, options: dict[str, Any], *, overwrite: bool) -> Metrics:
     """The metrics of a run: as it stands there where it was asked for alike, or trained now."""
     settings = checked(data=data, strategy=strategy, seed=seed, **options)
@@ -235,7 +265,8 @@ def _asked_for(folder: Path) -> str:
         return "an experiment.json that cannot be read"
 
 
-def _way(title: str, runs: Sequence[tuple[Path, Metrics]]) -> Way:
+def _way(title: str, found: dict[int, tuple[Path, Metrics]]) -> Way:
+    runs = [run for run in found.values() if run[1].validation]
     judged = [metrics.validation for _, metrics in runs if metrics.validation]
     accuracies = tuple(split.accuracy for split in judged)
     n = judged[0].n if judged else 0
@@ -245,7 +276,8 @@ def _way(title: str, runs: Sequence[tuple[Path, Metrics]]) -> Way:
         accuracies=accuracies,
         interval=interval,
         loss=fmean(split.nll for split in judged),
-        seconds=tuple(metrics.timing.total_s for _, metrics in runs),
+        seeds=tuple(seed for seed, run in found.items() if run[1].validation),
+        seconds=tuple(metrics.timing.train_s for _, metrics in runs),
         runs=tuple(str(place) for place, _ in runs),
         history=tuple(load_history(runs[0][0])),
         num_validation=n,
@@ -255,11 +287,13 @@ def _way(title: str, runs: Sequence[tuple[Path, Metrics]]) -> Way:
 def _notes(ways: Sequence[Way], seeds: int, problems: dict[str, str]) -> tuple[str, ...]:
     told = [
         "Judged on the validation pictures; the test pictures were not looked at to choose. The interval is Wilson's, of the mean over the seeds, for so "
-        "many validation pictures." + (f" Curves are those of the first of {seeds} seeds." if seeds > 1 else "")
+        "many validation pictures. Ways that learn in epochs have also taken their best epoch by these pictures, which flatters them a little beside a probe; "
+        "seconds are those of learning alone." + (f" Curves are those of the first of {seeds} seeds." if seeds > 1 else "")
     ]
     trained = [way for way in ways if way.accuracies]
     for other in trained[1:]:
-        pairs = [a - b for a, b in zip(trained[0].accuracies, other.accuracies, strict=False)]
+        theirs = dict(zip(other.seeds, other.accuracies, strict=True))
+        pairs = [mine - theirs[seed] for seed, mine in zip(trained[0].seeds, trained[0].accuracies, strict=True) if seed in theirs]
         if len(pairs) > 2 and stdev(pairs) > 0:  # two say next to nothing of how much seeds differ
             low, high = mean_interval(pairs, bounds=(-1.0, 1.0))
             sure = "" if low > 0 else ", which may be luck"
@@ -282,23 +316,24 @@ def _title(strategy: str, values: dict[str, Any], *, several: bool) -> str:
 
 
 def _combinations(strategy: str, varied: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """All combinations of the varied options; of those that say how epochs learn, none for a strategy without epochs."""
-    from fovea.training.strategy import STRATEGIES
+    """All combinations of the varied options, without those that change nothing for the strategy."""
+    from fovea.training.strategy import uses
 
-    used = {name: values for name, values in varied.items() if STRATEGIES[strategy].info.augments or name not in OF_EPOCHS}
-    return [dict(zip(used, values, strict=True)) for values in itertools.product(*used.values())]
+    found = []
+    for values in itertools.product(*varied.values()):
+        options = dict(zip(varied, values, strict=True))
+        options = {name: value for name, value in options.items() if uses(strategy, name, head=str(options.get("head", "linear")))}
+        if options not in found:
+            found.append(options)
+    return found
 
 
 def _fitting(strategy: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Options without those that a strategy refuses: weights where it learns from nothing, augmentation where it looks once."""
-    from fovea.training.strategy import STRATEGIES
+    """Options without those that change nothing for a strategy, or that it refuses: weights where it learns from nothing."""
+    from fovea.training.strategy import uses
 
-    info = STRATEGIES[strategy].info
-    if not info.needs_weights:
-        options = options | {"weights": "auto", "backbone": options["backbone"] if options["weights"] == "none" else "auto"}
-    if not info.augments:
-        options = options | {"augment": "auto"}
-    return {name: value for name, value in options.items() if value is not None}
+    head = str(options.get("head", "linear"))
+    return {name: value for name, value in options.items() if value is not None and uses(strategy, name, head=head)}
 
 
 def _words(text: str, option: str) -> list[str]:
@@ -324,7 +359,8 @@ def _varied(text: str | None) -> dict[str, list[Any]]:
                 expected="option=value,value with an option of `fovea train`",
                 fix="for example optimizer=sgd,adam",
             )
-        found[name] = [getattr(checked(data="", **{name: value}), name) for value in _words(values, "--vary")]
+        read = [getattr(checked(data="", **{name: value}), name) for value in _words(values, "--vary")]
+        found[name] = list(dict.fromkeys([*found.get(name, []), *read]))  # 0.1 and 0.10 are one value
     return found
 
 

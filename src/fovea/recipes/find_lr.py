@@ -75,6 +75,10 @@ def find_lr(
     """
     if steps < 10:
         raise InputError("--steps is less than ten", got=str(steps), expected="10 or more", fix="leave it out for 100")
+    if strategy not in ("scratch", "finetune"):
+        raise InputError(
+            f"{strategy} has no learning rate to find here", got=strategy, expected="scratch or finetune", fix="choose one of these"
+        )
     settings = checked(
         data=str(data), strategy=strategy, backbone=backbone, weights=str(weights), image_size=image_size, augment=augment,
         batch_size=batch_size, optimizer=optimizer, seed=seed,
@@ -89,9 +93,7 @@ def find_lr(
         learner = create_strategy(choose(settings, source))
         seen = survey(source, learner, store, seed=seed, watch=Stopwatch())
         if not isinstance(learner, EndToEnd) or not isinstance(seen.inputs, StoredPictures):
-            raise InputError(
-                f"{strategy} has no learning rate to find", got=strategy, expected="scratch or finetune", fix="choose one of these"
-            )
+            raise TypeError(f"{strategy} trains no network")
         targets = create_task(learner.plan.task, source.class_names).targets(seen.labels)
         curve = learner.rates(seen.inputs, targets, seen.groups, train=seen.rows["train"], validation=seen.rows["validation"], steps=steps)
     write_json(folder / "learning_rate.json", curve.to_json())

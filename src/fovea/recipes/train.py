@@ -10,6 +10,7 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
+from fovea.progress import say
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
@@ -19,7 +20,7 @@ from fovea.timing import Stopwatch
 from fovea.training.run import Metrics, Run, Timing, begin, open_run
 from fovea.training.settings import checked
 from fovea.training.state import history_table
-from fovea.training.strategy import create_strategy
+from fovea.training.strategy import create_strategy, uses
 from fovea.versions import versions
 
 
@@ -31,6 +32,7 @@ def train(
     strategy: str = "auto",
     backbone: str = "auto",
     weights: str = "auto",
+    weights_pattern: str | None = None,
     head: str = "linear",
     image_size: int | None = None,
     augment: str = "auto",
@@ -40,6 +42,9 @@ def train(
     patience: int | None = None,
     optimizer: str | None = None,
     schedule: str | None = None,
+    schedule_options: str | None = None,
+    monitor: Literal["loss", "accuracy"] | None = None,
+    min_delta: float | None = None,
     warmup_epochs: float | None = None,
     weight_decay: float | None = None,
     l1: float | None = None,
@@ -49,6 +54,7 @@ def train(
     dropout: float | None = None,
     ema_decay: float | None = None,
     balance: Literal["none", "weights", "sampling"] | None = None,
+    auxiliary_weight: float | None = None,
     unfreeze: float | None = None,
     layer_decay: float | None = None,
     batch_norm: Literal["frozen", "affine", "learning"] = "frozen",
@@ -76,17 +82,21 @@ def train(
             the path of its folder in place of the name. Options of the network stand behind it: minception:batch_norm=false.
         weights: "auto", "none", a file (.safetensors, .pth, or .weights.h5 of Keras), the folder of an earlier run, or
             hub:OWNER/NAME@REVISION.
+        weights_pattern: A warm start: take only those tensors whose names match, "blocks.[012].*"; the rest begins fresh. With scratch too.
         head: "linear" is logistic regression; "mlp" has one hidden layer.
         image_size: Side in pixels of the square that the network sees; by default the weights' own.
         augment: How training pictures are varied in each epoch: "none", "light", "standard", "strong" or another preset, with
             "+mixup" or "+cutmix" behind it to mix them with one another; `fovea augment` shows them. "auto" takes light
-            where a network learns from nothing from pictures of more than 32 px.
+            for pictures of more than 32 px, in every strategy but probe.
         epochs: At most so many passes over the pictures, where there are any; early stopping mostly ends sooner.
         batch_size: Pictures a step.
         lr: Learning rate; by default the strategy's own, for the optimizer in use.
-        patience: Epochs without a lower validation loss before it stops.
+        patience: Epochs that bring nothing better on validation before it stops.
         optimizer: sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, nadam or adamw; by default adam.
         schedule: How the rate moves: constant, step, exponential, plateau, cosine or one_cycle; by default the strategy's own.
+        schedule_options: Of the schedule: "factor=0.5 patience=3" for plateau, "every=10 factor=0.1" for step.
+        monitor: What an epoch is judged by on validation: the loss, or the accuracy.
+        min_delta: How much better an epoch must be to count as better.
         warmup_epochs: The rate rises in a straight line for so many epochs first.
         weight_decay: Pulls weights towards zero, as the optimizer means it.
         l1, l2: Penalties on the size, and on the squares, of the weights.
@@ -95,6 +105,7 @@ def train(
         dropout: Share of what the last layer reads that is left out, drawn anew in each step.
         ema_decay: Keep a moving average of the weights, for example 0.999.
         balance: Rare classes count more in the loss ("weights"), or are drawn more often ("sampling").
+        auxiliary_weight: Of the loss of each auxiliary head, where the network has any.
         unfreeze: finetune: the share of the backbone that learns, from its last layer back, 0 to 1; by default 0.5.
         layer_decay: finetune: each part learns at so much of the rate of the part behind it.
         batch_norm: finetune: "frozen" keeps it as the weights have it; "affine" lets scale and shift learn, "learning" all of it.
@@ -116,7 +127,8 @@ def train(
     settings = checked(
         data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
         augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, optimizer=optimizer,
-        schedule=schedule, warmup_epochs=warmup_epochs, weight_decay=weight_decay, l1=l1, l2=l2, label_smoothing=label_smoothing,
+        schedule_options=schedule_options, monitor=monitor, min_delta=min_delta, auxiliary_weight=auxiliary_weight,
+        weights_pattern=weights_pattern, schedule=schedule, warmup_epochs=warmup_epochs, weight_decay=weight_decay, l1=l1, l2=l2, label_smoothing=label_smoothing,
         clip_norm=clip_norm, dropout=dropout, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
         batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, split_by=split_by,
         keep_leaks=keep_leaks, seed=seed,
@@ -125,6 +137,8 @@ def train(
         check_outside(out, source.location)
         plan = choose(settings, source)
         with open_run(out, settings, overwrite=overwrite) as run:
+            if tensorboard and not uses(plan.strategy, "tensorboard"):
+                say(f"{plan.strategy} writes no log for TensorBoard: no network learns")
             learner = create_strategy(replace(plan, log=run.tensorboard if tensorboard else None))
             seen = survey(source, learner, store, seed=seed, watch=watch, split_by=split_by, keep_leaks=keep_leaks)
             begin(run, settings, overwrite=overwrite)

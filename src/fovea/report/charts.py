@@ -104,7 +104,7 @@ def comparison_charts(data: ReportData) -> list[Chart]:
     """What several trainings came to, with intervals; and their curves over each other, of validation or else of training."""
     charts = []
     rows: list[tuple[str, float, float, float]] = []
-    for index, row in enumerate(data.comparison[:_MOST_LINES]):
+    for index, row in enumerate(data.comparison):  # no colours are needed, so there is room for all
         if row.get("accuracy") is not None and row.get("accuracy_ci95"):
             low, high = row["accuracy_ci95"]
             rows.append((str(row.get("name", index + 1)), float(row["accuracy"]), float(low), float(high)))
@@ -132,7 +132,9 @@ def comparison_charts(data: ReportData) -> list[Chart]:
                 in_percent=in_percent,
             )
             if svg:
-                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()}: {better}", lines))
+                more = len(data.comparison) - _MOST_LINES
+                remark = f"The first {_MOST_LINES}; {more} more are in the table." if more > 0 else ""
+                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()}: {better}", lines, remark=remark))
                 break
     return charts
 

@@ -19,8 +19,8 @@ from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_
 from fovea.tasks import TASKS
 from fovea.training.augment import choose_augment, is_centred
 from fovea.training.method import Method
-from fovea.training.settings import OF_EPOCHS, TrainSettings
-from fovea.training.strategy import STRATEGIES, Plan
+from fovea.training.settings import TrainSettings
+from fovea.training.strategy import STRATEGIES, Plan, uses
 from fovea.transforms.preprocessing import square
 from fovea.types import Item
 
@@ -44,11 +44,11 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     settings.method(Method(epochs=1))  # names of optimizer and schedule
     notes: list[str] = []
     name, made_with = (_pick_backbone(settings, notes), {}) if settings.backbone == "auto" else read_backbone(settings.backbone)
-    if settings.strategy == "scratch" and settings.weights not in ("auto", "none"):
+    if settings.strategy == "scratch" and settings.weights not in ("auto", "none") and settings.weights_pattern is None:
         raise InputError(
             "--strategy scratch begins with fresh weights, and --weights names some",
             got=f"--weights {settings.weights}",
-            expected="--strategy probe, or no --weights",
+            expected="--strategy probe, or no --weights; or a part of them, with --weights-pattern",
             fix="leave one of the two out",
         )
     resolved = _resolve(settings, name, notes)
@@ -61,9 +61,13 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     if STRATEGIES[strategy].info.needs_weights and resolved is None:
         notes.append(f"--weights none: {name} sees through random weights, which is only a baseline to compare with")
 
-    unused = [f"--{word.replace('_', '-')}" for word in OF_EPOCHS if getattr(settings, word) is not None]
-    if unused and not STRATEGIES[strategy].info.augments and settings.head == "linear":
-        notes.append(f"{strategy} solves for its head at once, without epochs: {', '.join(unused)} changed nothing")
+    given = settings.model_dump(exclude_defaults=True)
+    if settings.weights_pattern is not None:
+        given.pop("weights", None)  # every strategy takes a part of them
+    if unused := [
+        f"--{word.replace('_', '-')}" for word, value in given.items() if value != "none" and not uses(strategy, word, head=settings.head)
+    ]:
+        notes.append(f"{strategy} does not use {', '.join(unused)}, which changed nothing")
     info = BACKBONES[name].info
     options = _options(name, made_with, resolved)
     size_px = settings.image_size or (resolved.passport.image_size_px if resolved else info.image_size_px)
@@ -90,8 +94,12 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         backbone = _made(name, options, len(source.class_names), STRATEGIES[strategy].info.needs_weights, notes)
         head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names), dropout=settings.dropout)
     if resolved:
-        report = load_weights(backbone, resolved)
+        report = load_weights(backbone, resolved, pattern=settings.weights_pattern)
         notes += [note for note in report.notes if note not in notes]
+        if settings.weights_pattern is not None:
+            notes.append(
+                f"a warm start: {len(report.loaded):,} tensors that match {settings.weights_pattern!r} were loaded, and {len(report.new):,} begin fresh"
+            )
     return Plan(
         settings=settings,
         task=_ONLY_TASK if settings.task == "auto" else settings.task,
@@ -120,7 +128,7 @@ def _options(name: str, asked: dict[str, Any], resolved: ResolvedWeights | None)
         return dict(asked)
     known = dict(resolved.passport.options)
     for key, value in asked.items():
-        own = known.get(key, inspect.signature(BACKBONES[name].build).parameters[key].default)
+        own = known.get(key, value)  # what a file does not say, its shapes decide
         if own != value:
             raise InputError(
                 f"the weights are of {name} with {key} {own}, and {value} was asked for",
@@ -194,7 +202,8 @@ def _pick_backbone(settings: TrainSettings, notes: list[str]) -> str:
 
 
 def _resolve(settings: TrainSettings, name: str, notes: list[str]) -> ResolvedWeights | None:
-    if settings.strategy == "scratch" or settings.weights == "none" or (name == _FROM_SCRATCH and settings.weights == "auto"):
+    fresh = settings.strategy == "scratch" and settings.weights_pattern is None
+    if fresh or settings.weights == "none" or (name == _FROM_SCRATCH and settings.weights == "auto"):
         return None
     try:
         return resolve_weights(name, settings.weights)

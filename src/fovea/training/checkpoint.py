@@ -11,6 +11,7 @@ from safetensors.torch import save
 from fovea.files import write_atomic
 
 LAST = "last.safetensors"  # to go on from
+FAILED = "failed_batch.txt"  # the pictures on which the loss was no number
 BEST = "best.safetensors"  # the backbone with its best weights and its passport: `--weights RUN` takes it
 
 

@@ -3,35 +3,36 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fovea.data import Source
 from fovea.embeddings.embedder import embed_batches
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines import open_engine
 from fovea.engines.to_onnx import module_to_onnx
-from fovea.errors import TrainingFailed, UnreadableImage
+from fovea.errors import InputError, TrainingFailed, UnreadableImage
 from fovea.loading.batches import Batches
 from fovea.loading.loader import Loader
 from fovea.loading.margin import Margin
 from fovea.loading.pixel_store import PixelStore
 from fovea.loading.scaling import Scaling
 from fovea.loading.stored import Inputs, StoredPictures
-from fovea.losses.classification import cross_entropy
 from fovea.models.weights import save_weights
 from fovea.progress import Progress
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
 from fovea.training.device import pick_device
 from fovea.training.find_rate import RateCurve, find_rate
-from fovea.training.loop import Goal, Watcher, fit, predict_logits
+from fovea.training.goal import goal_of
+from fovea.training.loop import Watcher, fit, predict_logits
 from fovea.training.memory import check_memory
 from fovea.training.method import Method
-from fovea.training.state import ParameterGroups
+from fovea.training.state import ParameterGroups, is_best
 from fovea.training.strategy import Learned, Looked, Plan, Strategy
 from fovea.training.tensorboard import TensorBoard
 from fovea.types import Floats, Ints, Item
@@ -64,10 +65,9 @@ class EndToEnd(Strategy):
         if not isinstance(inputs, StoredPictures):
             raise TypeError("a network learns from the pictures that its own `look` has kept")
         plan, network = self.plan, self.plan.network
-        watched = self.as_they_are(inputs, targets, validation)
+        watched, device = self.as_they_are(inputs, targets, validation), pick_device(plan.settings.device)
+        self._check_batch(len(train), device)
         method, rates, notes = self.begin(watched, targets, groups, train)
-        device = pick_device(plan.settings.device)
-        check_memory(network, size_px=plan.preprocessing.size_px, batch_size=plan.settings.batch_size, device=device)
         network.to(device)
         learned_from = self.augmented(inputs, targets, train, balanced=method.balance == "sampling")
         goal = goal_of(method, targets[train], learned_from.num_classes, device)
@@ -76,7 +76,7 @@ class EndToEnd(Strategy):
                 history = fit(
                     network, learned_from, watched, method=method, goal=goal, groups=rates, checkpoint=checkpoint,
                     key=f"{key} {plan.backbone_name} {plan.weights_hash} {plan.preprocessing.key} {plan.augment}",
-                    watchers=self._watchers(inputs, train),
+                    watchers=[self._keep_best(checkpoint / BEST, method), *self._watchers(inputs, train)],
                 )  # fmt: skip
                 network.to("cpu")  # where it is exported, and compared with the export
                 onnx = module_to_onnx(network.body, size_px=plan.preprocessing.size_px)
@@ -85,8 +85,28 @@ class EndToEnd(Strategy):
             raise TrainingFailed(
                 f"a picture changed while the network was learning: {error.problem}", got=error.got, expected=error.expected, fix=error.fix
             ) from error
-        save_weights(network.body.backbone, checkpoint / BEST, replace(plan.passport, golden=()))
+        self._keep(network, checkpoint / BEST)
         return Learned(logits, onnx, history=history, notes=notes)
+
+    def _check_batch(self, num_train: int, device: torch.device) -> None:
+        """Whether a batch fits into memory, and is one that batch norm can learn from.
+
+        Raises:
+            InputError: It is not.
+        """
+        network, size = self.plan.network, min(self.plan.settings.batch_size, num_train)
+        if size == 1 and any(isinstance(part, _BatchNorm) for part in network.modules()):
+            raise InputError(
+                "batch norm cannot learn from one picture at a time", got="--batch-size 1", expected="2 or more, better 16 or more", fix="give a larger --batch-size"
+            )  # fmt: skip
+        check_memory(network, size_px=self.plan.preprocessing.size_px, batch_size=size, device=device)
+
+    def _keep(self, network: nn.Module, path: Path) -> None:
+        save_weights(network.body.backbone, path, replace(self.plan.passport, golden=()))  # type: ignore[union-attr,arg-type]
+
+    def _keep_best(self, path: Path, method: Method) -> Watcher:
+        """Writes the backbone after each epoch that is the best so far: a training that fails later has not been for nothing."""
+        return lambda network, history: self._keep(network, path) if is_best(method, history) else None
 
     def _answers(self, onnx: bytes, pictures: StoredPictures, targets: Ints) -> Floats:
         """Logits (N, K) of all pictures, by the engine that ships it, which is faster than torch on a processor; zeros where one cannot be read."""
@@ -104,11 +124,14 @@ class EndToEnd(Strategy):
 
     def rates(self, inputs: StoredPictures, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, steps: int) -> RateCurve:
         """What each learning rate would come to, from where this strategy begins."""
-        method, _, _ = self.begin(self.as_they_are(inputs, targets, validation), targets, groups, train)
-        network = self.plan.network.to(pick_device(self.plan.settings.device))
+        device = pick_device(self.plan.settings.device)
+        self._check_batch(len(train), device)
+        method, rates, _ = self.begin(self.as_they_are(inputs, targets, validation), targets, groups, train)
+        network = self.plan.network.to(device)
         batches = self.augmented(inputs, targets, train, balanced=method.balance == "sampling")
         with inputs.store:
-            return find_rate(network, batches, method=method, goal=goal_of(method, targets[train], batches.num_classes), steps=steps)
+            goal = goal_of(method, targets[train], batches.num_classes, device)
+            return find_rate(network, batches, method=method, goal=goal, groups=rates, steps=steps)
 
     def augmented(self, pictures: StoredPictures, targets: Ints, rows: Ints, *, balanced: bool = False, scaled: bool = True) -> Loader:
         """Training pictures, varied anew in each epoch."""
@@ -141,12 +164,3 @@ class EndToEnd(Strategy):
         if pick_device(self.plan.settings.device).type != "cpu":
             return None
         return Scaling.of(body.shift.flatten().tolist(), body.scale.flatten().tolist())  # type: ignore[operator]
-
-
-def goal_of(method: Method, targets: Ints, num_classes: int, device: torch.device | str = "cpu") -> Goal:
-    """Cross-entropy with the method's smoothing; rare classes count more where it says so: n / (K * n of the class)."""
-    weights = None
-    if method.balance == "weights":
-        counts = np.bincount(targets, minlength=num_classes)
-        weights = torch.tensor(len(targets) / np.maximum(counts, 1) / num_classes, dtype=torch.float32, device=device)
-    return Goal(partial(cross_entropy, class_weights=weights, label_smoothing=method.label_smoothing))

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from fovea.errors import TrainingFailed
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
 from fovea.losses.classification import cross_entropy, with_auxiliary
 from fovea.progress import Progress, say
 from fovea.training.memory import reused_memory
 from fovea.training.method import Method
 from fovea.training.state import Epoch, ParameterGroups, State
+from fovea.training.troubles import check_names, explained, not_a_number
 from fovea.types import Floats, Ints
 
 __all__ = ["Epoch", "Goal", "evaluate", "fit", "logits_of", "predict_logits"]
@@ -81,8 +81,10 @@ def fit(
         Two rows an epoch: train and validation.
 
     Raises:
-        TrainingFailed: The loss is not a number; the best weights so far stay in the checkpoint.
+        InputError: A metric has the name of one of ours, nothing is called what early stopping watches, or torch cannot compile here.
+        TrainingFailed: The loss is not a number, or memory does not suffice. The best weights so far stay in the checkpoint.
     """
+    check_names(list(goal.metrics), method)
     key = f"{key} {train.batch_size} {train.seed} {train.num_examples}"
     state = State(model, method, groups=groups, checkpoint=checkpoint, key=key, judged=validation.num_examples > 0)
     run = torch.compile(model) if method.compile else model
@@ -94,8 +96,7 @@ def fit(
             if state.has_stopped():
                 break
             learned = _train_epoch(run, state, train, epoch, goal, bar)  # type: ignore[arg-type]
-            measured = _measure(state.measured, validation, learned, goal) if validation.num_examples else learned
-            state.end_epoch(learned, _as(measured, "validation"))
+            state.end_epoch(learned, _measure(state.measured, validation, learned, goal) if validation.num_examples else None)
             for watch in watchers:
                 watch(state.measured, state.history)
     state.finish()
@@ -107,23 +108,19 @@ def _train_epoch(model: nn.Module, state: State, train: Batches, epoch: int, goa
     method, sums = state.method, state.sums
     device = next(model.parameters()).device
     started, saved, lr = time.perf_counter() - sums.seconds, time.perf_counter(), method.lr
-    with torch.random.fork_rng(devices=[]):  # dropout draws from (seed, epoch) too; the caller's state is left as found
+    cards = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cards):  # dropout draws from (seed, epoch) too; the caller's state is left as found
         torch.manual_seed(int(np.random.default_rng([method.seed, epoch - 1, 1]).integers(2**62)))
-        if state.random is not None:
-            torch.set_rng_state(state.random)
+        state.take_up_chance(device)
         model.train()
         for arrays, answers in train.epoch(epoch - 1, sums.batch):
             inputs, targets = torch.from_numpy(arrays).to(device), torch.from_numpy(answers).to(device)
             lr = state.set_rate(len(train))
-            with torch.autocast(device.type, torch.bfloat16, enabled=method.precision == "bfloat16"):
-                logits, loss = _loss_of(model(inputs), targets, goal, method)
+            with explained(method, len(targets)), torch.autocast(device.type, torch.bfloat16, enabled=method.precision == "bfloat16"):
+                logits, loss = loss_of(model(inputs), targets, goal, method)
             if not torch.isfinite(loss):
-                raise _not_a_number(loss.item(), epoch, train.names(epoch - 1, sums.batch))
-            state.optimizer.zero_grad(set_to_none=True)
-            (loss + _penalty(model, method)).backward()  # type: ignore[no-untyped-call]
-            if method.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), method.clip_norm)
-            state.optimizer.step()
+                raise not_a_number(loss.item(), epoch, train.names(epoch - 1, sums.batch), state.note_names)
+            step(model, loss, state.optimizer, method)
             state.stepped()
             sums.batch += 1
             sums.loss += loss.item() * len(targets)
@@ -131,13 +128,13 @@ def _train_epoch(model: nn.Module, state: State, train: Batches, epoch: int, goa
             sums.seconds = time.perf_counter() - started
             bar.advance(1)
             if time.perf_counter() - saved >= _SAVE_S and sums.batch < len(train):
-                state.random = torch.get_rng_state()
+                state.keep_chance(device)
                 state.save()
                 saved = time.perf_counter()
     return Epoch(epoch, "train", sums.loss / train.num_examples, sums.num_right / train.num_examples, lr, sums.seconds)
 
 
-def _loss_of(
+def loss_of(
     outputs: torch.Tensor | tuple[torch.Tensor, Mapping[str, torch.Tensor]], targets: torch.Tensor, goal: Goal, method: Method
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and loss of what a network gave, its auxiliary heads weighed in."""
@@ -155,14 +152,13 @@ def _penalty(model: nn.Module, method: Method) -> torch.Tensor | float:
     return sum((method.l1 * p.abs().sum() + method.l2 * p.square().sum() for p in weights), torch.zeros(()))
 
 
-def _not_a_number(loss: float, epoch: int, names: Sequence[str]) -> TrainingFailed:
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return TrainingFailed(
-        f"the loss is no longer a number in epoch {epoch}",
-        got=f"loss {loss} on the batch of {shown}",
-        expected="a finite loss; the best weights so far are kept in the checkpoint",
-        fix="train again with a smaller --lr, or with --clip-norm 1; look at these pictures if it happens on them again",
-    )
+def step(model: nn.Module, loss: torch.Tensor, optimizer: torch.optim.Optimizer, method: Method) -> None:
+    """One step down, with what holds the weights back."""
+    optimizer.zero_grad(set_to_none=True)
+    (loss + _penalty(model, method)).backward()  # type: ignore[no-untyped-call]
+    if method.clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), method.clip_norm)
+    optimizer.step()
 
 
 def _measure(model: nn.Module, batches: Batches, learned: Epoch, goal: Goal) -> Epoch:
@@ -170,10 +166,6 @@ def _measure(model: nn.Module, batches: Batches, learned: Epoch, goal: Goal) -> 
     started = time.perf_counter()
     loss, accuracy, metrics = evaluate(model, batches, goal)
     return Epoch(learned.epoch, "validation", loss, accuracy, learned.lr, time.perf_counter() - started, metrics)
-
-
-def _as(row: Epoch, split: str) -> Epoch:
-    return Epoch(row.epoch, split, row.loss, row.accuracy, row.lr, row.seconds, row.metrics)
 
 
 def evaluate(model: nn.Module, batches: Batches, goal: Goal = Goal()) -> tuple[float, float, dict[str, float]]:

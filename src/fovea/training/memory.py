@@ -17,7 +17,10 @@ _SHARE = 0.9  # of the memory that is free
 _OVERHEAD = 1.3  # a margin for gradients of activations and scratch space of convolutions, beside what is saved; set by judgement
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _LARGEST, _USUAL = (1 << 30), (32 << 20)  # bytes; the second is how far glibc raises the threshold by itself
-_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_GROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 
 
 def check_memory(
@@ -93,9 +96,9 @@ def _free_bytes(device: torch.device) -> int | None:
     with suppress(OSError, ValueError, StopIteration):  # Linux
         line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
         found.append(int(line.split()[1]) * 1024)
-    for group in _GROUPS:  # a container's own limit
+    for limit, used in _GROUPS:  # a container's own limit, less what it holds
         with suppress(OSError, ValueError):
-            found.append(int(Path(group).read_text()))
+            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
     if not found:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.errors import InputError, OutputError, writing
 from fovea.files import is_unfinished, ready_folder, write_json
-from fovea.training.checkpoint import BEST, LAST
+from fovea.training.checkpoint import BEST, FAILED, LAST
 from fovea.training.settings import TrainSettings
 
 RUN_FORMAT = 1
@@ -296,7 +296,7 @@ _OURS = {
         "checkpoint",
         "bundle",
     },
-    "checkpoint": {"settings.json", BEST, LAST},
+    "checkpoint": {"settings.json", BEST, LAST, FAILED},
     "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
 }
 
@@ -310,6 +310,12 @@ def _strangers(run: RunFolder) -> list[str]:
         for entry in (run.path / folder).iterdir()
         if entry.name not in ours and not is_unfinished(entry.name)
     ]
+    if run.tensorboard.is_dir():
+        found += [
+            f"{run.tensorboard.name}/{entry.name}"
+            for entry in run.tensorboard.iterdir()
+            if not entry.name.startswith("events.out.tfevents.")
+        ]
     if not found and not run.settings.exists() and not _is_finished(run):  # settings are the first file of a run, and the last to go
         found = [entry.name for entry in run.path.iterdir() if not is_unfinished(entry.name)]
     return sorted(found)

@@ -9,13 +9,14 @@ from fovea.errors import InputError
 from fovea.models.freezing import BatchNormMode
 from fovea.training.method import Balance, Method, Precision
 from fovea.training.optimizers import OPTIMIZERS
-from fovea.training.schedules import SCHEDULES
+from fovea.training.schedules import Moment, lr_factor
 
 OF_METHOD = (
     *("epochs", "lr", "optimizer", "schedule", "warmup_epochs", "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay"),
-    *("balance", "precision"),
+    *("balance", "precision", "auxiliary_weight"),
 )
-OF_EPOCHS = (*OF_METHOD, "dropout")  # what changes nothing where a head is solved for at once
+# What counts only where something learns epoch by epoch; `Method` holds most of it.
+OF_EPOCHS = (*OF_METHOD, "schedule_options", "monitor", "min_delta", "patience", "dropout", "batch_size", "compile")
 
 
 class TrainSettings(BaseModel):
@@ -40,6 +41,9 @@ class TrainSettings(BaseModel):
     patience: int | None = Field(default=None, ge=1, le=100_000)
     optimizer: str | None = None
     schedule: str | None = None
+    schedule_options: str | None = None
+    monitor: Literal["loss", "accuracy"] | None = None
+    min_delta: float | None = Field(default=None, ge=0)
     warmup_epochs: float | None = Field(default=None, ge=0, le=1000)
     weight_decay: float | None = Field(default=None, ge=0, lt=10)
     l1: float | None = Field(default=None, ge=0, lt=10)
@@ -49,6 +53,8 @@ class TrainSettings(BaseModel):
     dropout: float | None = Field(default=None, ge=0, lt=1)
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     balance: Balance | None = None
+    auxiliary_weight: float | None = Field(default=None, ge=0)
+    weights_pattern: str | None = None
     unfreeze: float | None = Field(default=None, ge=0, le=1)
     layer_decay: float | None = Field(default=None, gt=0, le=1)
     batch_norm: BatchNormMode = "frozen"
@@ -65,16 +71,45 @@ class TrainSettings(BaseModel):
 
         Raises:
             UnknownName: No such optimizer, or schedule.
+            InputError: The schedule has no such option, or the warm-up leaves no epoch to it.
         """
         asked = {name: value for name in OF_METHOD if (value := getattr(self, name)) is not None}
         method = replace(default, seed=self.seed, compile=self.compile, **asked)
+        if self.schedule_options is not None:
+            method = replace(method, schedule_options=_numbers(self.schedule_options, "--schedule-options"))
+        if self.warmup_epochs is not None and self.warmup_epochs >= method.epochs:
+            raise InputError(
+                "the warm-up is as long as the whole training",
+                got=f"--warmup-epochs {self.warmup_epochs:g} of {method.epochs} epochs",
+                expected="less than the epochs",
+                fix="give fewer, or more --epochs",
+            )
+        method = replace(method, warmup_epochs=min(method.warmup_epochs, method.epochs / 2))  # a strategy's own, in a short training
+        lr_factor(method.schedule, Moment(0, method.epochs), options=method.schedule_options)  # its name and its options
         own_lr = OPTIMIZERS[method.optimizer].info.lr
-        SCHEDULES[method.schedule]
         if (
             self.lr is None and method.optimizer != default.optimizer
         ):  # each optimizer has a rate of its own size: what is 0.001 for adam is 0.1 for sgd
             method = replace(method, lr=default.lr * own_lr / OPTIMIZERS[default.optimizer].info.lr)
-        return method if self.patience is None else replace(method, stop=replace(method.stop, patience=self.patience))
+        stop = {name: value for name in ("monitor", "min_delta", "patience") if (value := getattr(self, name)) is not None}
+        return replace(method, stop=replace(method.stop, **stop))
+
+
+def _numbers(text: str, option: str) -> dict[str, float]:
+    """Names to numbers: "factor=0.5 patience=3"."""
+    found: dict[str, float] = {}
+    for part in text.replace(",", " ").split():
+        name, _, value = part.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise InputError(
+                f"{option} cannot read {part!r}",
+                got=text,
+                expected="name=number, with spaces between several",
+                fix='for example "factor=0.5 patience=3"',
+            ) from error
+    return found
 
 
 def checked(**values: Any) -> TrainSettings:

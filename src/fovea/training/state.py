@@ -11,11 +11,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fovea.errors import InputError
+from fovea.files import hash_json, write_atomic
 from fovea.progress import say
-from fovea.training.checkpoint import LAST, load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
+from fovea.training.checkpoint import FAILED, LAST, load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from fovea.training.method import Method
 from fovea.training.optimizers import create_optimizer
 from fovea.training.schedules import Moment, lr_factor
+
+_HASHED = ("data, pictures or weights", "layers")  # of what a checkpoint depends on: no text for people
 
 ParameterGroups = Sequence[dict[str, Any]]  # {"params": [...], "lr": ...}, as torch's optimizers take them
 
@@ -101,10 +104,12 @@ class State:
         self.average = _average(model, method.ema_decay)
         self.history: list[Epoch] = []
         self.sums = Sums()
-        self.random: torch.Tensor | None = None  # torch's chance within the epoch that is under way
+        self.random: dict[str, torch.Tensor] = {}  # torch's chance within the epoch that is under way
         self.best = _copy(self.measured)
         self._path = checkpoint / LAST if checkpoint else None
-        self._key = {"data": key, **asdict(method)}
+        layers = hash_json([[name, list(tensor.shape)] for name, tensor in model.state_dict().items()])
+        rates = [[float(group["lr"]), len(group["params"])] for group in self.optimizer.param_groups]
+        self._key = {"data, pictures or weights": key, "layers": layers, "what learns at which rate": rates, **asdict(method)}
         self._resume()
 
     @property
@@ -139,13 +144,29 @@ class State:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
-    def end_epoch(self, train: Epoch, validation: Epoch) -> None:
+    def end_epoch(self, train: Epoch, validation: Epoch | None) -> None:
         """Notes an epoch, and keeps its weights where it is the best so far."""
-        self.history += [train, validation]
-        if not self._judged or self.method.stop.best_and_stale(self.watched())[1] == 0:
+        self.history += [train, validation] if validation else [train]
+        if is_best(self.method, self.history):
             self.best = _copy(self.measured)
-        self.sums, self.random = Sums(), None
+        self.sums, self.random = Sums(), {}
         self.save()
+
+    def keep_chance(self, device: torch.device) -> None:
+        """Notes where torch's chance stands within the epoch: on the processor, and on the card where it learns."""
+        states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+        self.random = {str(place): state for place, state in enumerate(states)}
+
+    def take_up_chance(self, device: torch.device) -> None:
+        """Goes on from there, where an earlier process stopped within an epoch."""
+        if "0" in self.random:
+            torch.set_rng_state(self.random["0"])
+        if "1" in self.random and device.type == "cuda":
+            torch.cuda.set_rng_state(self.random["1"], device)
+
+    def note_names(self, names: Sequence[str]) -> Path | None:
+        """Writes the pictures of a batch down, one a line; where there is no checkpoint, nowhere."""
+        return write_atomic(self._path.parent / FAILED, "".join(f"{name}\n" for name in names)) if self._path else None
 
     def finish(self) -> None:
         """The network gets the weights that are kept."""
@@ -153,13 +174,14 @@ class State:
         self.model.load_state_dict(kept)
 
     def save(self) -> None:
-        if not self._path:
+        """Writes everything, but no weights that are no numbers: the next loss tells."""
+        if not self._path or not all(torch.isfinite(p).all() for p in self.model.parameters()):
             return
         groups = {"model": self.model.state_dict(), "best": self.best, "optimizer": optimizer_tensors(self.optimizer)}
         if self.average is not None:
             groups["average"] = self.average.state_dict()
-        if self.random is not None:
-            groups["random"] = {"state": self.random}
+        if self.random:
+            groups["random"] = self.random
         state = {"key": self._key, "history": [asdict(row) for row in self.history], "sums": asdict(self.sums)}
         save_checkpoint(self._path, groups=groups, state=state)
 
@@ -167,11 +189,17 @@ class State:
         """Takes up what an earlier process of the same method and data has saved."""
         found = load_checkpoint(self._path) if self._path else None
         if not found:
+            if self._path and self._path.exists():
+                say(f"what an earlier attempt has learned cannot be read, and is begun anew ({self._path})")
             return
         groups, state = found
         if (key := json.loads(json.dumps(self._key))) != (theirs := state.get("key")):
             theirs = theirs if isinstance(theirs, dict) else {}
-            differ = [f"{name} {theirs.get(name)!r}, now {value!r}" for name, value in key.items() if theirs.get(name) != value]
+            differ = [
+                name if isinstance(value, list) or name in _HASHED else f"{name} {theirs.get(name)!r}, now {value!r}"
+                for name, value in key.items()
+                if theirs.get(name) != value
+            ]
             say(f"what an earlier attempt has learned is of other settings or data, and is not gone on from ({'; '.join(differ)})")
             return
         self.model.load_state_dict(groups["model"])
@@ -180,7 +208,13 @@ class State:
             self.average.load_state_dict(groups["average"])
         self.best = groups["best"]
         self.history = [Epoch(**row) for row in state["history"]]
-        self.sums, self.random = Sums(**state["sums"]), groups.get("random", {}).get("state")
+        self.sums, self.random = Sums(**state["sums"]), groups.get("random", {})
+
+
+def is_best(method: Method, history: Sequence[Epoch]) -> bool:
+    """Whether the last epoch is the best so far; without validation the last one always is."""
+    watched = [row.value(method.stop.monitor) for row in history if row.split == "validation"]
+    return not watched or method.stop.best_and_stale(watched)[1] == 0
 
 
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:

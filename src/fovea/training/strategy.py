@@ -15,7 +15,7 @@ from fovea.models.network import Network
 from fovea.models.passport import Passport
 from fovea.registry import Registry
 from fovea.training.loop import Epoch
-from fovea.training.settings import TrainSettings
+from fovea.training.settings import OF_EPOCHS, TrainSettings
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Floats, Ints, Item, PictureFacts
 
@@ -121,15 +121,29 @@ class StrategyInfo:
     Args:
         purpose: When to take it, in words.
         needs_weights: Whether it begins with pretrained weights.
-        augments: Whether it sees each picture anew in each epoch, so that it can be augmented.
+        options: Of `train`'s options those that it uses, of those that not every strategy does.
     """
 
     purpose: str
     needs_weights: bool
-    augments: bool = False
+    options: tuple[str, ...] = ()
+
+    @property
+    def augments(self) -> bool:
+        """Whether it sees each picture anew in each epoch, so that it can be augmented."""
+        return "augment" in self.options
 
 
 STRATEGIES: Registry[StrategyInfo] = Registry("strategy", "fovea.training.strategies")
+
+
+def uses(strategy: str, option: str, *, head: str = "linear") -> bool:
+    """Whether an option of `train` changes anything for a strategy; one that no strategy claims for itself counts for all."""
+    if option not in OF_EPOCHS and not any(option in entry.info.options for entry in STRATEGIES):
+        return True
+    info = STRATEGIES[strategy].info
+    # a head that is solved for at once has no epochs; any other learns in them, whatever lies before it
+    return option in info.options or (option in OF_EPOCHS and head != "linear")
 
 
 def create_strategy(plan: Plan) -> Strategy:

@@ -1,5 +1,6 @@
 """How the learning rate moves: each schedule is a function of the moment alone, so that a resumed training needs no state of it."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,12 @@ class Moment:
 
     Args:
         epoch: Passes that are done, with the part of the one under way: 2.5 is halfway through the third.
-        epochs: How many there will be.
+        epochs: How many there will be; behind a warm-up, what it leaves of them.
         watched: After each finished epoch, the value that early stopping watches; lower is better.
     """
 
     epoch: float
-    epochs: int
+    epochs: float
     watched: tuple[float, ...] = ()
 
 
@@ -47,16 +48,16 @@ def lr_factor(name: str, moment: Moment, *, warmup_epochs: float = 0.0, options:
     Raises:
         UnknownName, InputError: No such schedule, or option.
     """
+    after = Moment(moment.epoch - warmup_epochs, max(1e-9, moment.epochs - warmup_epochs), moment.watched)
+    build: Any = SCHEDULES[name].build
+    known = [option for option in inspect.signature(build).parameters if option != "at"]
+    if unknown := sorted(set(options or ()) - set(known)):
+        raise InputError(
+            f"the schedule {name!r} has no option {unknown[0]!r}",
+            got=unknown[0],
+            expected=f"one of {', '.join(known)}" if known else "none: it has no options",
+            fix="leave it out, or choose another --schedule",
+        )
     if moment.epoch < warmup_epochs:
         return (moment.epoch + 1e-3) / (warmup_epochs + 1e-3)
-    after = Moment(moment.epoch - warmup_epochs, max(1, round(moment.epochs - warmup_epochs)), moment.watched)
-    build: Any = SCHEDULES[name].build
-    try:
-        return float(build(after, **(options or {})))
-    except TypeError as error:
-        raise InputError(
-            f"the schedule {name!r} has no such option",
-            got=", ".join(options or ()),
-            expected=str(error),
-            fix="look at its file in training/schedules",
-        ) from error
+    return float(build(after, **(options or {})))

@@ -14,7 +14,7 @@ def constant(at: Moment) -> float:
 @SCHEDULES.add(ScheduleInfo("a tenth, every so often"))
 def step(at: Moment, *, every: float = 0.0, factor: float = 0.1) -> float:
     """Multiplied by `factor` after each `every` epochs; 0 is a third of the training."""
-    return float(factor ** math.floor(at.epoch / (every or max(1.0, at.epochs / 3))))
+    return float(factor ** math.floor(at.epoch / (every or max(1e-9, at.epochs / 3))))
 
 
 @SCHEDULES.add(ScheduleInfo("a little less in each epoch"))
@@ -24,8 +24,8 @@ def exponential(at: Moment, *, factor: float = 0.95) -> float:
 
 
 @SCHEDULES.add(ScheduleInfo("a tenth whenever nothing gets better"))
-def plateau(at: Moment, *, factor: float = 0.1, patience: float = 5, min_delta: float = 0.0) -> float:
-    """Multiplied by `factor` when the watched value has not fallen by more than `min_delta` for `patience` epochs."""
+def plateau(at: Moment, *, factor: float = 0.1, patience: float = 2, min_delta: float = 0.0) -> float:
+    """Multiplied by `factor` when the watched value has not fallen by more than `min_delta` for `patience` epochs: sooner than early stopping ends it."""
     reductions, best, stale = 0, math.inf, 0
     for value in at.watched:
         if value < best - min_delta:

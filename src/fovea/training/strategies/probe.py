@@ -14,6 +14,7 @@ from fovea.loading.stored import Inputs
 from fovea.models.heads.linear import LinearHead
 from fovea.models.weights import save_weights
 from fovea.training.checkpoint import BEST
+from fovea.training.goal import goal_of
 from fovea.training.logistic import fit_logistic
 from fovea.training.loop import fit, predict_logits
 from fovea.training.method import Method, Stopping
@@ -47,12 +48,14 @@ class Probe(Strategy):
             return Learned(inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,))
         scale = Standardised(inputs[train])
         method = settings.method(_MLP)
-        scaled = scale.apply(inputs)
+        scaled, num_classes = scale.apply(inputs), network.head.arrays()[-1][1].shape[0]
+        balanced = method.balance == "sampling"
         history = fit(
             network.head,
-            ArrayBatches(scaled, targets, train, batch_size=settings.batch_size, shuffle=True, seed=settings.seed),
+            ArrayBatches(scaled, targets, train, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, balanced=balanced),
             ArrayBatches(scaled, targets, validation, batch_size=settings.batch_size),
             method=method,
+            goal=goal_of(method, targets[train], num_classes),
             checkpoint=checkpoint,
             key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )
@@ -60,7 +63,9 @@ class Probe(Strategy):
         return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history)
 
 
-@STRATEGIES.add(StrategyInfo(purpose="few pictures, a processor, and a backbone that has seen similar ones", needs_weights=True))
+@STRATEGIES.add(
+    StrategyInfo(purpose="few pictures, a processor, and a backbone that has seen similar ones", needs_weights=True, options=("weights",))
+)
 def probe(plan: Plan) -> Probe:
     """A frozen backbone and a head on its embeddings."""
     return Probe(plan)
