@@ -39,7 +39,7 @@ def measure(options: Options) -> Answer:
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
         folder = Path(name)
         for ours, (theirs, limit) in _NETWORKS.items():
-            keras, fit, bare, plain = list[float](), list[float](), list[float](), list[float]()
+            keras, fit, bare, plain, half = list[float](), list[float](), list[float](), list[float](), list[float]()
             for pair in range(options.repeats):
                 keras.append(_rate(_said([python, str(PEERS / "keras_finetune.py"), theirs, *_words()], plain_environment(), folder)))
                 said = _said(
@@ -50,6 +50,7 @@ def measure(options: Options) -> Answer:
                 fit.append(_rate({"pictures": said["pictures"], "seconds": said["fit"]}))
                 bare.append(_rate({"pictures": said["pictures"], "seconds": said["bare"]}))
                 plain.append(_rate({"pictures": said["pictures"], "seconds": said["plain"]}))
+                half.append(said["fit"] / said["bfloat16"])
                 options.say(f"{ours}, pair {pair + 1}: Keras {keras[-1]:.1f}, ours {fit[-1]:.1f}, barest {bare[-1]:.1f} pictures/s")
             figures += [
                 repeated(f"{ours}: ours / Keras", [a / b for a, b in zip(fit, keras, strict=True)], "times", limit=limit, of="pairs"),
@@ -58,6 +59,7 @@ def measure(options: Options) -> Answer:
                 ),
                 repeated(f"{ours}: ours", fit, "pictures/s", of="pairs"),
                 repeated(f"{ours}: the barest torch loop as people write it", plain, "pictures/s", of="pairs"),
+                repeated(f"{ours}: ours in bfloat16 / in float32", half, "times", of="pairs"),
                 repeated(f"{ours}: Keras", keras, "pictures/s", of="pairs"),
             ]
         stored = list[float]()
@@ -108,7 +110,7 @@ def ours(name: str, side: int, batch: int, batches: int) -> dict[str, float]:
     from fovea.models.network import Network, PixelBackbone
     from fovea.training.loop import fit
     from fovea.training.memory import reused_memory
-    from fovea.training.method import Method
+    from fovea.training.method import Method, Precision
 
     torch.manual_seed(0)
     body = PixelBackbone(create_backbone(name), (0.5,) * 3, (0.5,) * 3)
@@ -120,9 +122,9 @@ def ours(name: str, side: int, batch: int, batches: int) -> dict[str, float]:
     train = ArrayBatches(pixels, targets, batch_size=batch, shuffle=True)
     nothing = ArrayBatches(pixels[:0], targets[:0], batch_size=batch)
 
-    def loop() -> float:
+    def loop(precision: "Precision" = "float32") -> float:
         started = time.perf_counter()
-        fit(network, train, nothing, method=Method(epochs=1, lr=1e-5))
+        fit(network, train, nothing, method=Method(epochs=1, lr=1e-5, precision=precision))
         return time.perf_counter() - started
 
     def barest(*, reused: bool) -> float:
@@ -139,7 +141,8 @@ def ours(name: str, side: int, batch: int, batches: int) -> dict[str, float]:
             return time.perf_counter() - started
 
     barest(reused=False)  # torch chooses its kernels
-    return {"pictures": float(len(pixels)), "plain": barest(reused=False), "fit": loop(), "bare": barest(reused=True)}
+    times = {"plain": barest(reused=False), "fit": loop(), "bare": barest(reused=True), "bfloat16": loop("bfloat16")}
+    return {"pictures": float(len(pixels))} | times
 
 
 def stored() -> dict[str, float]:

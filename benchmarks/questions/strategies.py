@@ -31,6 +31,7 @@ _SCRATCH = {
     "scratch, plain": (*_SMALL, "--augment", "none"),
     "scratch, augmented": (*_SMALL, "--augment", "light", "--dropout", "0.25"),
 }
+_ABOVE_0 = Limit(0.0, "at least")
 _LIMITS = {"probe": Limit(0.982, "at least"), "finetune": Limit(0.986, "at least")}
 
 
@@ -70,7 +71,9 @@ def measure(options: Options) -> Answer:
     compared = {strategy: _paired(right, by_fold, strategy) for strategy in ("frozen", "finetune")}
     for apart, _ in compared.values():
         figures.append(apart)
-    figures.append(_end("frozen is not worse by half a point: lower end", compared["frozen"][0].low, compared["frozen"][0], Limit(-0.005, "at least")))
+    figures.append(
+        _end("frozen is not worse by half a point: lower end", compared["frozen"][0].low, compared["frozen"][0], Limit(-0.005, "at least"))
+    )
     figures.append(_end("finetune is better: lower end of that interval", compared["finetune"][0].low, compared["finetune"][0]))
     figures += [_of_split(f"{name}: validation", final[name]["validation"]) for name in _SCRATCH]
     gain = _gain(*(final[name]["validation"] for name in _SCRATCH))
@@ -160,7 +163,7 @@ def _gain(plain: dict[str, Any], augmented: dict[str, Any]) -> Figure:
     return Figure("scratch: gain by augmentation and dropout", (rights[0] - rights[1]) / n, low, high, n, "pictures", "%")
 
 
-def _end(name: str, value: float, of: Figure, limit: Limit = Limit(0.0, "at least")) -> Figure:
+def _end(name: str, value: float, of: Figure, limit: Limit = _ABOVE_0) -> Figure:
     """One end of an interval, which has to lie above 0, or above what counts as no difference."""
     return Figure(name, value, value, value, of.n, of.of, of.unit, limit)
 

@@ -109,7 +109,9 @@ def test_the_interval_of_a_mean() -> None:
 
 @pytest.mark.slow
 def test_every_way_is_the_one_that_it_is_called(tmp_path: Path) -> None:
-    told = fovea.experiment("digits", out=str(tmp_path / "e"), strategies="scratch", vary="backbone=lenet5,convnet", seeds=1, epochs=1, image_size=28)
+    told = fovea.experiment(
+        "digits", out=str(tmp_path / "e"), strategies="scratch", vary="backbone=lenet5,convnet", seeds=1, epochs=1, image_size=28
+    )
     trained = {way.name: json.loads((Path(way.runs[0]) / "metrics.json").read_text())["backbone"] for way in told.ways}
     assert trained == {"backbone lenet5": "lenet5", "backbone convnet": "convnet"}
 

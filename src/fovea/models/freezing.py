@@ -72,7 +72,8 @@ def freeze(
     """A copy in which the chosen parts do not learn, and their batch norms run on stored statistics in training too.
 
     Without a choice all is frozen but the classifier of a backbone, or the head of a body and a head. Where nothing but that is left
-    to learn, dropout before it stays off as well: a frozen backbone gives the same embedding in training and in evaluation.
+    to learn, dropout before it stays off as well: a frozen backbone gives the same embedding in training and in evaluation (norms and dropout are torch's own kinds; a module that
+    draws by chance itself has to look at `self.training` of its own).
 
     Args:
         module: A backbone; for `names`, `pattern` and `fraction` any module.
