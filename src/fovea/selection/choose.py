@@ -11,6 +11,7 @@ from torch import nn
 from fovea.data import Source, decode
 from fovea.engines import ENGINES
 from fovea.errors import InputError, UnreadableImage, WeightsError
+from fovea.losses.classification import AUXILIARY_WEIGHT
 from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalisation, read_backbone
 from fovea.models.heads import HEADS, create_head
 from fovea.models.network import Network, PixelBackbone
@@ -91,7 +92,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     centred = resolved.passport.centred if resolved else is_centred(augment)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        backbone = _made(name, options, len(source.class_names), STRATEGIES[strategy].info.needs_weights, notes)
+        backbone = _made(name, options, len(source.class_names), settings, STRATEGIES[strategy].info.needs_weights, notes)
         head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names), dropout=settings.dropout)
     if resolved:
         report = load_weights(backbone, resolved, pattern=settings.weights_pattern)
@@ -139,13 +140,17 @@ def _options(name: str, asked: dict[str, Any], resolved: ResolvedWeights | None)
     return known | asked
 
 
-def _made(name: str, options: dict[str, Any], num_classes: int, needs_weights: bool, notes: list[str]) -> Backbone:
+def _made(name: str, options: dict[str, Any], num_classes: int, settings: TrainSettings, needs_weights: bool, notes: list[str]) -> Backbone:
     """The backbone; one that learns from nothing and can have auxiliary heads gets them."""
     if needs_weights or "auxiliary" not in inspect.signature(BACKBONES[name].build).parameters:
         return create_backbone(name, **options)
     backbone = create_backbone(name, num_classes=num_classes, **({"auxiliary": True} | options))
     backbone.set_submodule(backbone.classifier_name, nn.Identity())  # the run has a head of its own
-    notes.append("auxiliary heads answer halfway while it trains, and their losses count for 0.3 of the last one's; they are not shipped")
+    if backbone.made_with["auxiliary"]:
+        weight = AUXILIARY_WEIGHT if settings.auxiliary_weight is None else settings.auxiliary_weight
+        notes.append(
+            f"auxiliary heads answer halfway while it trains, and their losses count for {weight:g} of the last one's; they are not shipped"
+        )
     return backbone
 
 
