@@ -181,12 +181,15 @@ def experiment(
             say(f"{title}, seed {seed}")
             try:
                 trained = _trained(data, place, strategy, seed, options, overwrite=overwrite)
-                found.setdefault(title, {})[seed] = (place, trained)
+                if trained.validation is None:
+                    problems[title] = "there are no validation pictures to judge it by"
+                else:
+                    found.setdefault(title, {})[seed] = (place, trained)
             except OutputError:
                 raise
             except FoveaError as error:
                 problems[title] = f"seed {seed} could not be trained: {error.problem}"
-    ways = [_way(title, runs) for title, runs in found.items() if runs]
+    ways = [_way(title, runs) for title, runs in found.items()]
     ways = sorted(ways, key=lambda way: -fmean(way.accuracies)) + [
         Way(title, problem=told) for title, told in problems.items() if title not in found
     ]
@@ -266,17 +269,17 @@ def _asked_for(folder: Path) -> str:
 
 
 def _way(title: str, found: dict[int, tuple[Path, Metrics]]) -> Way:
-    runs = [run for run in found.values() if run[1].validation]
+    runs = list(found.values())
     judged = [metrics.validation for _, metrics in runs if metrics.validation]
     accuracies = tuple(split.accuracy for split in judged)
-    n = judged[0].n if judged else 0
+    n = judged[0].n
     interval = wilson(round(fmean(accuracies) * n), n)
     return Way(
         name=title,
         accuracies=accuracies,
         interval=interval,
         loss=fmean(split.nll for split in judged),
-        seeds=tuple(seed for seed, run in found.items() if run[1].validation),
+        seeds=tuple(found),
         seconds=tuple(metrics.timing.train_s for _, metrics in runs),
         runs=tuple(str(place) for place, _ in runs),
         history=tuple(load_history(runs[0][0])),
