@@ -44,17 +44,7 @@ def measure(options: Options) -> Answer:
     """
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
         folder = Path(name)
-        tables = _write_folds(folder)
-        right: dict[str, dict[str, bool]] = {}
-        by_fold: dict[str, list[float]] = {}
-        for strategy, words in _TRANSFER.items():
-            right[strategy], by_fold[strategy] = {}, []
-            for number, table in enumerate(tables):
-                run = _trained(folder, table, (*words, *_weights()), f"{strategy}-{number}", cache=folder / "cache")
-                answers = _answers(run)
-                right[strategy] |= answers
-                by_fold[strategy].append(fmean(answers.values()))
-                options.say(f"{strategy}, fold {number + 1}: {by_fold[strategy][-1]:.2%}")
+        right, by_fold = cross_validate(folder, _TRANSFER, options)
         final: dict[str, dict[str, Any]] = {}
         for strategy, words in {**_TRANSFER, **_SCRATCH}.items():  # each from nothing: no stored embedding, no kept picture
             more = _weights() if strategy in _TRANSFER else ()
@@ -68,16 +58,18 @@ def measure(options: Options) -> Answer:
         answers = right[strategy]
         figures.append(share(f"{strategy}: cross-validation", sum(answers.values()), len(answers), limit=_LIMITS.get(strategy)))
         figures.append(repeated(f"{strategy}: of which each fold alone", by_fold[strategy], "%", of="folds"))
-    compared = {strategy: _paired(right, by_fold, strategy) for strategy in ("frozen", "finetune")}
+    compared = {strategy: paired(right, by_fold, strategy) for strategy in ("frozen", "finetune")}
     for apart, _ in compared.values():
         figures.append(apart)
     figures.append(
-        _end("frozen is not worse by half a point: lower end", compared["frozen"][0].low, compared["frozen"][0], Limit(-0.005, "at least"))
+        end_of(
+            "frozen is not worse by half a point: lower end", compared["frozen"][0].low, compared["frozen"][0], Limit(-0.005, "at least")
+        )
     )
-    figures.append(_end("finetune is better: lower end of that interval", compared["finetune"][0].low, compared["finetune"][0]))
+    figures.append(end_of("finetune is better: lower end of that interval", compared["finetune"][0].low, compared["finetune"][0]))
     figures += [_of_split(f"{name}: validation", final[name]["validation"]) for name in _SCRATCH]
     gain = _gain(*(final[name]["validation"] for name in _SCRATCH))
-    figures += [gain, _end("scratch: lower end of that interval", gain.low, gain)]
+    figures += [gain, end_of("scratch: lower end of that interval", gain.low, gain)]
     for name, metrics in final.items():
         if name != "scratch, plain":  # it is there to be compared on validation alone
             figures.append(_of_split(f"{name}: test, once", metrics["test"]))
@@ -96,6 +88,23 @@ def measure(options: Options) -> Answer:
         ],
         versions=final["probe"]["versions"],
     )
+
+
+def cross_validate(
+    folder: Path, strategies: dict[str, tuple[str, ...]], options: Options
+) -> tuple[dict[str, dict[str, bool]], dict[str, list[float]]]:
+    """For each strategy: photo -> whether a run that neither saw nor watched it was right; and the accuracy of each fold."""
+    right: dict[str, dict[str, bool]] = {}
+    by_fold: dict[str, list[float]] = {}
+    tables = _write_folds(folder)
+    for strategy, words in strategies.items():
+        right[strategy], by_fold[strategy] = {}, []
+        for number, table in enumerate(tables):
+            answers = _answers(_trained(folder, table, (*words, *_weights()), f"{strategy}-{number}", cache=folder / "cache"))
+            right[strategy] |= answers
+            by_fold[strategy].append(fmean(answers.values()))
+            options.say(f"{strategy}, fold {number + 1}: {by_fold[strategy][-1]:.2%}")
+    return right, by_fold
 
 
 def _weights() -> tuple[str, ...]:
@@ -136,7 +145,7 @@ def _answers(run: Path) -> dict[str, bool]:
         return {row["path"]: row["true"] == row["predicted"] for row in csv.DictReader(file)}
 
 
-def _paired(right: dict[str, dict[str, bool]], by_fold: dict[str, list[float]], name: str) -> tuple[Figure, str]:
+def paired(right: dict[str, dict[str, bool]], by_fold: dict[str, list[float]], name: str) -> tuple[Figure, str]:
     """How much more often right than the probe, on the same photos, and what chance has to say to it."""
     from fovea.metrics.intervals import mcnemar, mean_interval, paired_interval
 
@@ -163,7 +172,7 @@ def _gain(plain: dict[str, Any], augmented: dict[str, Any]) -> Figure:
     return Figure("scratch: gain by augmentation and dropout", (rights[0] - rights[1]) / n, low, high, n, "pictures", "%")
 
 
-def _end(name: str, value: float, of: Figure, limit: Limit = _ABOVE_0) -> Figure:
+def end_of(name: str, value: float, of: Figure, limit: Limit = _ABOVE_0) -> Figure:
     """One end of an interval, which has to lie above 0, or above what counts as no difference."""
     return Figure(name, value, value, value, of.n, of.of, of.unit, limit)
 
