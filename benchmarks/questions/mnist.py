@@ -58,7 +58,7 @@ def measure(options: Options) -> Answer:
             curves.append(_curve(f"5-9, {way['name']}", way["history"], _TEXT[way["name"]]))
         few = _write_few(folder)
         for title, vary in (("optimizer", _OPTIMIZERS), ("regulariser", _REGULARISERS)):
-            said = ["experiment", str(few), "--strategies", "scratch", "--backbone", "lenet5", "--image-size", "28", "--epochs", "10"]
+            said = ["experiment", str(few), "--strategies", "scratch", "--backbone", "lenet5", "--image-size", "28", "--epochs", "5"]
             fovea([*said, "--vary", vary, "--seeds", "2", "--out", title], cache=folder / "cache", folder=folder)
             for way in json.loads((folder / title / "experiment.json").read_text())["ways"]:
                 low, high = way["accuracy_ci95"]
