@@ -1,4 +1,4 @@
-"""How fast networks are fine-tuned: all layers, against Keras and the barest loop that torch allows; and a head on stored embeddings."""
+"""How fast all layers of a network are fine-tuned: against Keras, and against the barest loop that torch allows."""
 
 import json
 import sys
@@ -13,8 +13,7 @@ from benchmarks.harness.peers import PEERS, peer_python, peer_versions
 
 ASKS = (
     "Fine-tuning all layers at 160 px, batches of 32: how many pictures a second does `training.loop.fit` train, against Keras on TensorFlow "
-    "(`model.fit`) in turn, and against the barest torch loop (forward, backward, step) in the same process? And how much faster is an epoch of a head that learns from "
-    "stored embeddings than one that computes them anew?"
+    "(`model.fit`) in turn, and against the barest torch loop (forward, backward, step) in the same process?"
 )
 REPEATS = 5
 NEEDS = ()
@@ -22,8 +21,6 @@ NEEDS = ()
 _SIDE_PX, _BATCH, _NUM_BATCHES = 160, 32, 5
 _NETWORKS = {"mobilenet_v2": ("MobileNetV2", Limit(2.0, "at least")), "resnet50": ("ResNet50", Limit(1.2, "at least"))}
 _OWN_LOOP = Limit(0.97, "at least")
-_STORED = Limit(50.0, "at least")
-_NUM_STORED = 320  # pictures an epoch of the frozen backbone
 
 
 def measure(options: Options) -> Answer:
@@ -39,7 +36,7 @@ def measure(options: Options) -> Answer:
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
         folder = Path(name)
         for ours, (theirs, limit) in _NETWORKS.items():
-            keras, fit, bare, plain, half = list[float](), list[float](), list[float](), list[float](), list[float]()
+            keras, fit, bare, plain = list[float](), list[float](), list[float](), list[float]()
             for pair in range(options.repeats):
                 keras.append(_rate(_said([python, str(PEERS / "keras_finetune.py"), theirs, *_words()], plain_environment(), folder)))
                 said = _said(
@@ -50,7 +47,6 @@ def measure(options: Options) -> Answer:
                 fit.append(_rate({"pictures": said["pictures"], "seconds": said["fit"]}))
                 bare.append(_rate({"pictures": said["pictures"], "seconds": said["bare"]}))
                 plain.append(_rate({"pictures": said["pictures"], "seconds": said["plain"]}))
-                half.append(said["fit"] / said["bfloat16"])
                 options.say(f"{ours}, pair {pair + 1}: Keras {keras[-1]:.1f}, ours {fit[-1]:.1f}, barest {bare[-1]:.1f} pictures/s")
             figures += [
                 repeated(f"{ours}: ours / Keras", [a / b for a, b in zip(fit, keras, strict=True)], "times", limit=limit, of="pairs"),
@@ -59,25 +55,14 @@ def measure(options: Options) -> Answer:
                 ),
                 repeated(f"{ours}: ours", fit, "pictures/s", of="pairs"),
                 repeated(f"{ours}: the barest torch loop as people write it", plain, "pictures/s", of="pairs"),
-                repeated(f"{ours}: ours in bfloat16 / in float32", half, "times", of="pairs"),
                 repeated(f"{ours}: Keras", keras, "pictures/s", of="pairs"),
             ]
-        stored = list[float]()
-        for turn in range(options.repeats):
-            said = _said([sys.executable, "-m", "benchmarks.questions.finetune_speed", "stored"], our_environment(folder / "cache"), folder)
-            stored.append(said["recomputed"] / said["stored"])
-            options.say(
-                f"stored embeddings, turn {turn + 1}: {said['recomputed']:.2f} s an epoch computed anew, {said['stored']:.4f} s stored"
-            )
-        figures.append(repeated("frozen mobilenet_v2: an epoch computed anew / from stored embeddings", stored, "times", limit=_STORED))
     return Answer(
         figures=figures,
         notes=[
-            f"Stored embeddings: epochs of `fit` on a linear head over {_NUM_STORED} pictures at {_SIDE_PX} px, once with the engine (ONNX Runtime, both cores) in "
-            "front of it, as `--strategy frozen` does with augmentation, and once from the array that it keeps without; augmentation itself and decoding are in neither.",
             f"Batches of {_BATCH} pictures in memory, {_NUM_BATCHES} a turn, Adam, float32, channels-last; a first turn of each is not counted. Batch norm learns "
             "in all of them. The barest torch loop runs with the memory setting of ours "
-            "(`training.memory.reused_memory`), so that the ratio shows what our loop costs; and once without, as people write it.",
+            "(`training.memory.reused_memory`), so that the ratio shows what our loop costs; and once without, as people write it."
         ],
         versions=versions("torch") | peer_versions(python, ["tensorflow-cpu", "keras"]),
     )
@@ -110,7 +95,7 @@ def ours(name: str, side: int, batch: int, batches: int) -> dict[str, float]:
     from fovea.models.network import Network, PixelBackbone
     from fovea.training.loop import fit
     from fovea.training.memory import reused_memory
-    from fovea.training.method import Method, Precision
+    from fovea.training.method import Method
 
     torch.manual_seed(0)
     body = PixelBackbone(create_backbone(name), (0.5,) * 3, (0.5,) * 3)
@@ -122,9 +107,9 @@ def ours(name: str, side: int, batch: int, batches: int) -> dict[str, float]:
     train = ArrayBatches(pixels, targets, batch_size=batch, shuffle=True)
     nothing = ArrayBatches(pixels[:0], targets[:0], batch_size=batch)
 
-    def loop(precision: "Precision" = "float32") -> float:
+    def loop() -> float:
         started = time.perf_counter()
-        fit(network, train, nothing, method=Method(epochs=1, lr=1e-5, precision=precision))
+        fit(network, train, nothing, method=Method(epochs=1, lr=1e-5))
         return time.perf_counter() - started
 
     def barest(*, reused: bool) -> float:
@@ -141,45 +126,8 @@ def ours(name: str, side: int, batch: int, batches: int) -> dict[str, float]:
             return time.perf_counter() - started
 
     barest(reused=False)  # torch chooses its kernels
-    times = {"plain": barest(reused=False), "fit": loop(), "bare": barest(reused=True), "bfloat16": loop("bfloat16")}
-    return {"pictures": float(len(pixels))} | times
-
-
-def stored() -> dict[str, float]:
-    """Seconds of an epoch of a head on embeddings that are computed anew, and on stored ones."""
-    import numpy as np
-    import torch
-
-    from fovea.embeddings.embedder import embed_batches
-    from fovea.engines import open_engine
-    from fovea.engines.to_onnx import module_to_onnx
-    from fovea.loading.batches import ArrayBatches
-    from fovea.models.backbone import create_backbone
-    from fovea.models.heads import create_head
-    from fovea.models.network import PixelBackbone
-    from fovea.training.loop import fit
-    from fovea.training.method import Method
-    from fovea.training.standardise import Standardised
-    from fovea.training.strategies.frozen import Embedded
-
-    torch.manual_seed(0)
-    body = PixelBackbone(create_backbone("mobilenet_v2"), (0.5,) * 3, (0.5,) * 3)
-    engine = open_engine(module_to_onnx(body, size_px=_SIDE_PX), name="onnxruntime")
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (_NUM_STORED, _SIDE_PX, _SIDE_PX, 3), dtype=np.uint8)
-    targets = rng.integers(0, 2, _NUM_STORED)
-    vectors = np.concatenate(list(embed_batches(engine, np.array_split(pixels, _NUM_STORED // _BATCH))))
-    scale = Standardised(vectors)
-    kept = ArrayBatches(scale.apply(vectors), targets, batch_size=_BATCH, shuffle=True)
-    anew = Embedded(ArrayBatches(pixels, targets, batch_size=_BATCH, shuffle=True), engine, scale)
-
-    def an_epoch(train: object, epochs: int) -> float:
-        head = create_head("linear", num_features=body.backbone.num_features, num_classes=2)
-        history = fit(head, train, ArrayBatches(vectors[:0], targets[:0]), method=Method(epochs=epochs, lr=1e-4))  # type: ignore[arg-type]
-        return min(row.seconds for row in history if row.split == "train")
-
-    return {"recomputed": an_epoch(anew, 2), "stored": an_epoch(kept, 10)}
+    return {"pictures": float(len(pixels)), "plain": barest(reused=False), "fit": loop(), "bare": barest(reused=True)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(stored() if sys.argv[1] == "stored" else ours(sys.argv[1], *map(int, sys.argv[2:5]))))
+    print(json.dumps(ours(sys.argv[1], *map(int, sys.argv[2:5]))))
