@@ -22,7 +22,7 @@ NEEDS = (_DATA, WEIGHTS)
 
 _NUM_CLASSES, _SEED = 20, 0
 _FIRST_WATCHED = 162  # of the 180 training pictures of a class; the tenth behind it is validation, as in the texts
-_LONG = ("--strategy", "scratch", "--batch-size", "64", "--epochs", "16")
+_LONG = ("--strategy", "scratch", "--batch-size", "64", "--epochs", "12")
 _PLATEAU = ("--schedule", "plateau", "--patience", "10")
 _PLAIN = ("--backbone", "googlenet:norm=response:auxiliary=false:dropout=0", "--image-size", "64", "--augment", "none", "--patience", "5")
 _HELD = ("--backbone", "googlenet:norm=response", "--image-size", "64", "--augment", "tiny_imagenet", "--patience", "5")
@@ -66,7 +66,7 @@ def measure(options: Options) -> Answer:
                 curves += _curves(title, list(csv.DictReader(file)), text)
             options.say(f"{title}: test {metrics['test']['accuracy']:.1%}, training {metrics['train']['accuracy']:.1%}")
     epochs = max((len(row["accuracy"]) for row in curves), default=0)  # type: ignore[arg-type]
-    shown = [epoch for epoch in (1, 2, 3, 5, 8, 12, 16) if epoch <= epochs]
+    shown = [epoch for epoch in (1, 2, 3, 5, 8, 12) if epoch <= epochs]
     return Answer(
         figures=figures,
         grid=Grid(("curve of accuracy, epoch", *map(str, shown), "the texts, 200 classes"), [_cells(row, shown) for row in curves], curves),
