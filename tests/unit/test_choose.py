@@ -1,5 +1,6 @@
 """What stands for "auto" is said as it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from tests.shared_runs import paint
 from fovea.data import open_source
 from fovea.errors import InputError
 from fovea.models.backbone import create_backbone, read_backbone
+from fovea.models.hub import HubFile, Unreachable
 from fovea.models.passport import Passport
-from fovea.models.weights import save_weights
+from fovea.models.weights import find, save_weights
 from fovea.selection.choose import choose
 from fovea.training.method import Method
 from fovea.training.settings import TrainSettings
@@ -83,3 +85,24 @@ def test_an_optimizer_brings_the_rate_of_its_size() -> None:
     assert TrainSettings(data="x", optimizer="sgd").method(default).lr == pytest.approx(1e-2)
     assert TrainSettings(data="x", optimizer="sgd", lr=0.5).method(default).lr == 0.5
     assert TrainSettings(data="x", optimizer="adam").method(default).lr == 1e-4
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_packaged_weights_serve_where_no_others_are_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: bool) -> None:
+    passport = Passport(name="small", sha256="", licence="", trained_on="", image_size_px=32, score="", backbone="fovea_tiny")
+    monkeypatch.setattr(
+        find, "PACKAGED", save_weights(create_backbone("fovea_tiny"), tmp_path / "packaged" / "fovea_tiny.safetensors", passport).parent
+    )
+    other = save_weights(create_backbone("mobilenet_v2"), tmp_path / "fetched.safetensors", replace(passport, backbone="mobilenet_v2"))
+
+    def fetch(file: HubFile, **_: object) -> Path:
+        if not hub:
+            raise Unreachable("no network")
+        return other
+
+    monkeypatch.setattr(find, "fetch", fetch)
+    data = paint(tmp_path / "data", {"disc": 4, "cross": 4}, size_px=32)
+    with open_source(data) as source:
+        plan = choose(TrainSettings(data=str(data), image_size=32), source)
+    assert (plan.backbone_name, plan.strategy) == ("mobilenet_v2" if hub else "fovea_tiny", "probe")
+    assert any(("came from the hub" if hub else "come with Fovea") in note for note in plan.notes)

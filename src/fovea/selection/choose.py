@@ -191,13 +191,19 @@ def _pick_backbone(settings: TrainSettings, notes: list[str]) -> str:
         notes.append(f"backbone {name}: the weights are for it")
         return name
     at_hand = candidates()
-    if at_hand:
-        name = _PREFERRED if _PREFERRED in at_hand else next(iter(at_hand))
+    packaged = [name for name, where in at_hand.items() if where == "packaged"]
+    if others := [name for name in at_hand if name not in packaged]:
+        name = _PREFERRED if _PREFERRED in others else others[0]
         notes.append(f"backbone {name}: its weights are at hand ({at_hand[name]})")
         return name
     try:
         resolve_weights(_PREFERRED)
     except WeightsError as error:
+        if packaged:
+            notes.append(
+                f"backbone {packaged[0]}: small, and its weights come with Fovea; larger ones know more, and none are at hand ({error.problem})"
+            )
+            return packaged[0]
         if settings.strategy == "probe":
             raise
         notes.append(f"backbone {_FROM_SCRATCH}: no pretrained weights are at hand ({error.problem})")
