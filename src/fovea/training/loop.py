@@ -116,11 +116,12 @@ def _train_epoch(model: nn.Module, state: State, train: Batches, epoch: int, goa
         for arrays, answers in train.epoch(epoch - 1, sums.batch):
             inputs, targets = torch.from_numpy(arrays).to(device), torch.from_numpy(answers).to(device)
             lr = state.set_rate(len(train))
-            with explained(method, len(targets)), torch.autocast(device.type, torch.bfloat16, enabled=method.precision == "bfloat16"):
-                logits, loss = loss_of(model(inputs), targets, goal, method)
-            if not torch.isfinite(loss):
-                raise not_a_number(loss.item(), epoch, train.names(epoch - 1, sums.batch), state.note_names)
-            step(model, loss, state.optimizer, method)
+            with explained(method, len(targets)):
+                with torch.autocast(device.type, torch.bfloat16, enabled=method.precision == "bfloat16"):
+                    logits, loss = loss_of(model(inputs), targets, goal, method)
+                if not torch.isfinite(loss):
+                    raise not_a_number(loss.item(), epoch, train.names(epoch - 1, sums.batch), state.note_names)
+                step(model, loss, state.optimizer, method)
             state.stepped()
             sums.batch += 1
             sums.loss += loss.item() * len(targets)
