@@ -48,7 +48,7 @@ def measure(options: Options) -> Answer:
         final: dict[str, dict[str, Any]] = {}
         for strategy, words in {**_TRANSFER, **_SCRATCH}.items():  # each from nothing: no stored embedding, no kept picture
             more = _weights() if strategy in _TRANSFER else ()
-            run = _trained(folder, shared(PHOTOS), (*words, *more), f"once-{len(final)}", cache=folder / f"cache-{len(final)}")
+            run = trained(folder, shared(PHOTOS), (*words, *more), f"once-{len(final)}", cache=folder / f"cache-{len(final)}")
             final[strategy] = json.loads((run / "metrics.json").read_text())
             options.say(
                 f"{strategy}, on the given split: test {final[strategy]['test']['accuracy']:.2%}, {_seconds(final[strategy]):.0f} s"
@@ -100,7 +100,7 @@ def cross_validate(
     for strategy, words in strategies.items():
         right[strategy], by_fold[strategy] = {}, []
         for number, table in enumerate(tables):
-            answers = _answers(_trained(folder, table, (*words, *_weights()), f"{strategy}-{number}", cache=folder / "cache"))
+            answers = answers_of(trained(folder, table, (*words, *_weights()), f"{strategy}-{number}", cache=folder / "cache"))
             right[strategy] |= answers
             by_fold[strategy].append(fmean(answers.values()))
             options.say(f"{strategy}, fold {number + 1}: {by_fold[strategy][-1]:.2%}")
@@ -134,32 +134,32 @@ def _write_folds(folder: Path) -> list[Path]:
     return tables
 
 
-def _trained(folder: Path, data: Path, words: tuple[str, ...], name: str, *, cache: Path) -> Path:
+def trained(folder: Path, data: Path, words: tuple[str, ...], name: str, *, cache: Path) -> Path:
     fovea(["train", str(data), *words, "--out", name], cache=cache, folder=folder)
     return folder / name
 
 
-def _answers(run: Path) -> dict[str, bool]:
+def answers_of(run: Path) -> dict[str, bool]:
     """Photo -> whether its class was right."""
     with open(run / "predictions.csv", newline="") as file:
         return {row["path"]: row["true"] == row["predicted"] for row in csv.DictReader(file)}
 
 
-def paired(right: dict[str, dict[str, bool]], by_fold: dict[str, list[float]], name: str) -> tuple[Figure, str]:
-    """How much more often right than the probe, on the same photos, and what chance has to say to it."""
+def paired(right: dict[str, dict[str, bool]], by_fold: dict[str, list[float]], name: str, other: str = "probe") -> tuple[Figure, str]:
+    """How much more often right than another, on the same photos, and what chance has to say to it."""
     from fovea.metrics.intervals import mcnemar, mean_interval, paired_interval
 
-    ours, probe = right[name], right["probe"]
-    better = sum(ours[photo] and not probe[photo] for photo in ours)
-    worse = sum(probe[photo] and not ours[photo] for photo in ours)
+    ours, theirs = right[name], right[other]
+    better = sum(ours[photo] and not theirs[photo] for photo in ours)
+    worse = sum(theirs[photo] and not ours[photo] for photo in ours)
     low, high = paired_interval(better, worse, len(ours))
-    folds = [a - b for a, b in zip(by_fold[name], by_fold["probe"], strict=True)]
+    figure = Figure(f"{name} - {other}, photo by photo", (better - worse) / len(ours), low, high, len(ours), "pictures", "%")
+    told = f"{name} against {other}: {better} photos that only {name} had right, {worse} that only {other} had (McNemar p = {mcnemar(better, worse):.3g})"
+    if not by_fold:
+        return figure, f"{told}."
+    folds = [a - b for a, b in zip(by_fold[name], by_fold[other], strict=True)]
     fold_low, fold_high = mean_interval(folds, bounds=(-1.0, 1.0))
-    figure = Figure(f"{name} - probe, photo by photo", (better - worse) / len(ours), low, high, len(ours), "pictures", "%")
-    return figure, (
-        f"{name} against probe: {better} photos that only {name} had right, {worse} that only the probe had (McNemar p = {mcnemar(better, worse):.3g}); fold by "
-        f"fold {fmean(folds):+.2%} (Student, 5 folds: {fold_low:+.2%} to {fold_high:+.2%})."
-    )
+    return figure, f"{told}; fold by fold {fmean(folds):+.2%} (Student, {len(folds)} folds: {fold_low:+.2%} to {fold_high:+.2%})."
 
 
 def _gain(plain: dict[str, Any], augmented: dict[str, Any]) -> Figure:
