@@ -106,3 +106,26 @@ def test_packaged_weights_serve_where_no_others_are_at_hand(tmp_path: Path, monk
         plan = choose(TrainSettings(data=str(data), image_size=32), source)
     assert (plan.backbone_name, plan.strategy) == ("mobilenet_v2" if hub else "fovea_tiny", "probe")
     assert any(("came from the hub" if hub else "come with Fovea") in note for note in plan.notes)
+
+
+def test_a_part_of_weights_needs_weights_and_may_answer_otherwise(tmp_path: Path) -> None:
+    data = paint(tmp_path / "data", {"disc": 4, "cross": 4}, size_px=32)
+    passport = Passport(
+        name="kept",
+        sha256="",
+        licence="",
+        trained_on="",
+        image_size_px=32,
+        score="",
+        backbone="fovea_tiny",
+        golden=(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
+    )
+    file = str(save_weights(create_backbone("fovea_tiny"), tmp_path / "kept.safetensors", passport))
+    with open_source(data) as source:
+        for strategy in ("finetune", "scratch"):
+            plan = choose(
+                TrainSettings(data=str(data), strategy=strategy, weights=file, weights_pattern="blocks.[01].*", image_size=32), source
+            )
+            assert (plan.backbone_name, plan.passport.golden) == ("fovea_tiny", ())
+        with pytest.raises(InputError, match="there are none to take it of"):
+            choose(TrainSettings(data=str(data), strategy="scratch", weights_pattern="convs.*", backbone="convnet"), source)

@@ -37,7 +37,7 @@ def test_ways_are_trained_and_taken_up_where_they_were(tmp_path: Path, counted: 
     best = told.ways[0]
     run = json.loads((Path(best.runs[1]) / "metrics.json").read_text())
     assert best.accuracies[1] == run["validation"]["accuracy"]
-    assert best.interval == wilson(round(sum(best.accuracies) / 2 * best.num_validation), best.num_validation)
+    assert best.interval == wilson(sum(best.accuracies) / 2 * best.num_validation, best.num_validation)
     content = json.loads((tmp_path / "e" / "experiment.json").read_text())
     assert content.pop("command").startswith("fovea experiment digits")
     assert content == json.loads(json.dumps(told.to_json()))
@@ -48,6 +48,8 @@ def test_ways_are_trained_and_taken_up_where_they_were(tmp_path: Path, counted: 
     counted.clear()
     again = fovea.experiment("digits", out=str(tmp_path / "e"), **options)
     assert not counted, "finished trainings are not made anew"
+    fovea.experiment("digits", out=str(tmp_path / "e"), **(options | {"seeds": 3, "budget": "1h"}))
+    assert [o["seed"] for o in counted] == [2, 2], "an experiment may grow"
     assert [way.accuracies for way in again.ways] == [way.accuracies for way in told.ways]
     assert best.name in told.to_text().splitlines()[1]
     with pytest.raises(OutputError, match="another experiment"):

@@ -12,7 +12,7 @@ from tests.stopped import Stop, stopped_after
 import fovea
 from fovea.bundle.bundle import load_bundle
 from fovea.data import open_source
-from fovea.errors import BundleError, DataError, OutputError
+from fovea.errors import BundleError, DataError, InputError, OutputError
 from fovea.files import sha256_file
 from fovea.losses.distillation import distillation
 from fovea.models.backbone import create_backbone
@@ -102,7 +102,9 @@ def test_pretraining_needs_no_labels_and_is_taken_up_exactly(loose: Path, tmp_pa
         fovea.pretrain(str(loose), out=str(tmp_path / "calm"), **options)
     run = fovea.train("shapes", out=str(tmp_path / "probe"), strategy="probe", weights=str(tmp_path / "calm"), image_size=32)
     assert run.metrics.backbone == "fovea_tiny"
-    assert "1 files cannot be read" in (tmp_path / "calm" / "report.html").read_text()
+    content = json.loads((tmp_path / "calm" / "metrics.json").read_text())
+    assert (content["num_files"], content["validation"]) == ({"train": 60}, None)
+    assert not (tmp_path / "calm" / "report.html").exists(), "no classifier was measured"
 
 
 @pytest.mark.slow
@@ -115,12 +117,18 @@ def test_a_student_learns_what_its_teacher_answers(tmp_path: Path) -> None:
     assert student.info.strategy == "distill"
     content = json.loads((tmp_path / "student" / "metrics.json").read_text())
     assert (content["strategy"], content["test"]) == ("distill", None)
+    assert content["agreement"] == {"n": told.num_watched, "share": told.agreement}
     assert fovea.evaluate(str(tmp_path / "student"), "digits").metrics["accuracy"] > 0.5
 
 
 def test_bad_input_is_named(loose: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         fovea.distill(str(tmp_path / "nothing"), str(loose), out=str(tmp_path / "out"))
+    for name, value in (("temperature", 0.0), ("lr", 0.0), ("batch_size", 1), ("epochs", 0), ("image_size", 8)):
+        with pytest.raises(InputError, match=f"--{name.replace('_', '-')} cannot be"):
+            fovea.pretrain(str(loose), out=str(tmp_path / "out"), **{name: value})
+    with pytest.raises(InputError, match="--softness cannot be -1"):
+        fovea.distill("teacher", str(loose), out=str(tmp_path / "out"), softness=-1.0)
     few = tmp_path / "few"
     few.mkdir()
     shutil.copy(loose / "1.png", few)

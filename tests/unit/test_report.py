@@ -427,3 +427,36 @@ def test_few_pictures_do_not_prove_calibration():
     assert "well calibrated" not in few
     assert "So few pictures say little about it." in few
     assert "well calibrated" in plain(render(data()))
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0, 0.5])
+def test_a_curve_that_never_moves_is_drawn(value: float) -> None:
+    from fovea.report.figures import Series, line_chart
+
+    svg = line_chart(
+        (Series("validation", [(1.0, value), (2.0, value)], 0),),
+        key="flat",
+        title="flat",
+        description="flat",
+        x_label="epoch",
+        y_label="accuracy (%)",
+        in_percent=True,
+    )
+    assert svg
+    assert "nan" not in str(svg)
+
+
+def test_a_loss_that_ran_away_is_not_called_improving() -> None:
+    from fovea.report.learning import learning
+
+    rows = [
+        {"epoch": epoch, "split": split, "loss": loss, "accuracy": 0.5}
+        for epoch, loss in ((0, 0.6), (1, 900.0), (2, 41.0))
+        for split in ("train", "validation")
+    ]
+    seen = learning(rows[2:])
+    assert seen
+    assert (seen.epochs, seen.diverged) == (2, True)
+    begun = learning(rows[:4])
+    assert begun
+    assert begun.epochs == 1, "0 is what it began with"

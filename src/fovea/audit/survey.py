@@ -172,7 +172,7 @@ def _notes(source: Source, items: Sequence[Item], num_together: int, num_leaking
         notes.append(f"{num_leaking:,} training pictures stand in validation or test too and were kept (--keep-leaks): the figures flatter")
     elif num_leaking:
         notes.append(
-            f"{num_leaking:,} training pictures were left out, since they stand in validation or test too (--keep-leaks keeps them)"
+            f"{num_leaking:,} training picture{'s were' if num_leaking > 1 else ' was'} left out: in validation or test too (--keep-leaks keeps such pictures)"
         )
     if any(item.split in ("validation", "test") for item in source.items):
         return tuple(notes)  # its splits are the data's own

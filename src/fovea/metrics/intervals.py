@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
 
-def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share, (low, high) in 0..1; (0, 1) where nothing was measured.
 
+    Successes need not be whole: a mean over several measurements of the same n has fractions.
     Unlike the textbook's normal interval it stays inside 0..1 and is right for few pictures and for shares near 1.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """

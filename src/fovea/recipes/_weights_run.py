@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from fovea.models.backbone import BACKBONES, create_backbone, normalisation, rea
 from fovea.models.network import PixelBackbone
 from fovea.models.passport import Passport
 from fovea.models.weights import load_weights, resolve_weights
-from fovea.report import ReportData, write_report
+from fovea.progress import say
 from fovea.report.plots import save_learning_curves
 from fovea.timing import Stopwatch
 from fovea.training.contrast import Pairs
@@ -42,12 +43,10 @@ class Kept:
     Args:
         pictures: All of them.
         rows: Those that can be read, by split; what has a split of its own keeps it.
-        num_unreadable: Left out.
     """
 
     pictures: StoredPictures
     rows: dict[str, Ints]
-    num_unreadable: int
 
     @property
     def key(self) -> str:
@@ -102,6 +101,8 @@ def look(source: Source, store: EmbeddingStore, *, size_px: int, seed: int) -> K
             expected=f"{_FEWEST} or more, better thousands",
             fix="add pictures; they need no labels",
         )
+    if unreadable := len(pictures) - len(whole):
+        say(f"{unreadable:,} of {len(pictures):,} files cannot be read and are left out; `fovea audit` names each")
     splits: list[str]
     if any(pictures.items[row].split for row in whole):
         splits = [pictures.items[row].split or "train" for row in whole]
@@ -111,7 +112,7 @@ def look(source: Source, store: EmbeddingStore, *, size_px: int, seed: int) -> K
         splits = ["validation" if fold == 0 else "train" for fold in dealt]
     order = sorted(range(len(whole)), key=lambda place: seen.hashes[whole[place]])  # renamed files change nothing that is learned
     rows = {split: np.array([whole[i] for i in order if splits[i] == split], np.int64) for split in ("train", "validation", "test")}
-    return Kept(pictures, rows, len(pictures) - len(whole))
+    return Kept(pictures, rows)
 
 
 @contextmanager
@@ -146,28 +147,15 @@ def passport_of(body: PixelBackbone, name: str, size_px: int, trained_on: str, l
 
 
 def finish(
-    run: RunFolder, history: Sequence[Epoch], *, strategy: str, backbone: str, kept: Kept, class_names: Sequence[str], command: str, watch: Stopwatch,
-    seed: int,
+    run: RunFolder, history: Sequence[Epoch], *, strategy: str, backbone: str, num_files: dict[str, int], class_names: Sequence[str], command: str,
+    watch: Stopwatch, seed: int, **measured: Any,
 ) -> Metrics:  # fmt: skip
-    """Writes the history, its curves, the report, and last of all metrics.json."""
-    rows = [row.row() for row in history]
+    """Writes the history, its curves, and last of all metrics.json, with what else was measured. There is no report: no classifier was measured."""
     write_csv(run.history, *history_table(history))
-    save_learning_curves(rows, run.curves)
-    num_files = {split: len(rows) for split, rows in kept.rows.items()}
+    save_learning_curves([row.row() for row in history], run.curves)
     metrics = Metrics(
         task="classification", strategy=strategy, backbone=backbone, class_names=list(class_names), num_files=num_files, validation=None, test=None,
-        timing=Timing(**watch.seconds()), seed=seed, command=command, versions=versions("fovea", "numpy", "onnxruntime", "torch"),
-    )  # fmt: skip
-    unreadable = (
-        [f"{kept.num_unreadable:,} files cannot be read and were left out; `fovea audit` names each."] if kept.num_unreadable else []
-    )
-    write_report(
-        run.report,
-        ReportData(
-            title=f"{backbone}: weights by {strategy}", asked={"Data": kept.pictures.source.location, "Strategy": strategy, "Backbone": backbone}, command=command,
-            notes=[*unreadable, f"Take these weights with `--weights {run.path}`."], num_files=num_files, history=rows, timing=watch.seconds(),
-            versions=metrics.versions, seed=seed,
-        ),
+        timing=Timing(**watch.seconds()), seed=seed, command=command, versions=versions("fovea", "numpy", "onnxruntime", "torch"), **measured,
     )  # fmt: skip
     write_json(run.metrics, metrics.model_dump(mode="json"))
     return metrics

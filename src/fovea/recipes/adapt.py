@@ -246,6 +246,10 @@ def _choose(
         f"C = {best:g} had the lowest loss ({losses[best]:.3f}; {losses[0.0]:.3f} without learning) on new pictures that were held out, in {num_folds} folds"
         + ("." if best == free else f", of those that forget at most {most_forgotten:.1%}; C = {free:g} would have {losses[free]:.3f}.")
     ]
+    if not best:
+        told.append(
+            "Nothing was learned from the new pictures: no step helped them without forgetting more of the old ones than is allowed. More new pictures, or a larger --most-forgotten, may change that."
+        )
     return best, told
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.bundle.bundle import load_bundle
 from fovea.bundle.format import TrainingData
@@ -27,6 +27,7 @@ from fovea.training.checkpoint import BEST
 from fovea.training.loop import Goal, fit
 from fovea.training.method import Method, Stopping
 from fovea.training.run import RunFolder, begin, open_run
+from fovea.training.settings import checked_as
 from fovea.training.teacher import Student, Taught, Teacher
 from fovea.transforms.preprocessing import square
 
@@ -44,13 +45,13 @@ class DistillSettings(BaseModel):
     data: str
     student: str
     weights: str
-    image_size: int | None
+    image_size: int | None = Field(ge=16, le=2048)
     augment: str
-    epochs: int
-    batch_size: int
-    lr: float
-    softness: float
-    seed: int
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    lr: float = Field(gt=0, lt=100, allow_inf_nan=False)
+    softness: float = Field(gt=0, le=100, allow_inf_nan=False)
+    seed: int = Field(ge=0, lt=2**32)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Distilled:
             [
                 *lines,
                 f"weights: {self.run.checkpoint / BEST}, {self.num_parameters:,} parameters",
-                f"bundle: {self.run.bundle}",
+                f"bundle: {self.run.bundle}; with labelled pictures, compare it with its teacher: fovea evaluate {self.run.bundle} DATA",
                 f"took {self.seconds:.0f} s",
             ]
         )
@@ -133,7 +134,8 @@ def distill(
         How often the student agrees with its teacher, and where its weights and its bundle are.
     """
     watch = Stopwatch()
-    settings = DistillSettings(
+    settings = checked_as(
+        DistillSettings,
         teacher=teacher, data=data, student=student, weights=weights, image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
         lr=lr, softness=softness, seed=seed,
     )  # fmt: skip
@@ -175,17 +177,12 @@ def distill(
             task, licences = create_task("classification", tuple(bundle.class_names)), tuple(bundle.info.licences)
             trained = Trained(learner.network, module_to_onnx(body, size_px=size_px), name, 1.0, square(size_px), task, licences)
             write_bundle(run.bundle, trained, pictures=shown, strategy="distill", training_data=TrainingData(num_files=len(train)))
-        agreement = max((row.accuracy for row in history if row.split == "validation"), default=0.0)
+        judged = [row for row in history if row.split == "validation"]
+        agreement = min(judged, key=lambda row: row.loss).accuracy if judged else 0.0  # of the epoch whose weights are kept
         command = command_line("distill", teacher, data, out=out, **settings.model_dump(exclude={"teacher", "data"}))
         metrics = finish(
-            run,
-            history,
-            strategy="distill",
-            backbone=name,
-            kept=kept,
-            class_names=bundle.class_names,
-            command=command,
-            watch=watch,
-            seed=seed,
-        )
+            run, history, strategy="distill", backbone=name, num_files={split: len(rows) for split, rows in kept.rows.items()},
+            class_names=bundle.class_names, command=command, watch=watch, seed=seed,
+            teacher={"path": teacher, "backbone": bundle.info.backbone}, agreement={"n": len(watched), "share": agreement},
+        )  # fmt: skip
     return Distilled(run, count_parameters(body), len(watched), agreement, metrics.timing.total_s)

@@ -1,5 +1,6 @@
 """Which is really better: several trainings of the same data, in turn, side by side with their intervals."""
 
+import difflib
 import itertools
 import json
 import re
@@ -23,6 +24,8 @@ from fovea.training.run import Metrics, finished, load_history, load_metrics
 from fovea.training.settings import TrainSettings, checked
 from fovea.versions import versions
 
+_OF_ITS_OWN = {"data", "strategy", "seed"}  # arguments of the experiment itself
+_INSTEAD = {"strategy": "--strategies names them", "seed": "--seeds says how many", "seeds": "--seeds says how many"}
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -150,9 +153,9 @@ def experiment(
         image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
     )  # fmt: skip
     folder = ready_folder(out)
-    if not overwrite and (folder / "experiment.json").exists() and _asked_for(folder) != command:
+    if not overwrite and (folder / "experiment.json").exists() and _may_grow(_asked_for(folder)) != _may_grow(command):
         raise OutputError(
-            f"{out!r} already holds another experiment", got=_asked_for(folder), expected="a new folder, or the same experiment",
+            f"{out!r} already holds another experiment", got=_asked_for(folder), expected="a new folder, or the same experiment, with more seeds or time if you like",
             fix="choose another --out, or add --overwrite",
         )  # fmt: skip
     shared = {
@@ -188,7 +191,7 @@ def experiment(
             except OutputError:
                 raise
             except FoveaError as error:
-                problems[title] = f"seed {seed} could not be trained: {error.problem}"
+                problems[title] = f"seed {seed} could not be trained: {error.problem} ({error.got})"
     ways = [_way(title, runs) for title, runs in found.items()]
     ways = sorted(ways, key=lambda way: -fmean(way.accuracies)) + [
         Way(title, problem=told) for title, told in problems.items() if title not in found
@@ -268,12 +271,17 @@ def _asked_for(folder: Path) -> str:
         return "an experiment.json that cannot be read"
 
 
+def _may_grow(command: str) -> str:
+    """A command without what only says how much of the experiment is done."""
+    return re.sub(r" --(seeds|budget) \S+", "", command)
+
+
 def _way(title: str, found: dict[int, tuple[Path, Metrics]]) -> Way:
     runs = list(found.values())
     judged = [metrics.validation for _, metrics in runs if metrics.validation]
     accuracies = tuple(split.accuracy for split in judged)
     n = judged[0].n
-    interval = wilson(round(fmean(accuracies) * n), n)
+    interval = wilson(fmean(accuracies) * n, n)
     return Way(
         name=title,
         accuracies=accuracies,
@@ -355,12 +363,14 @@ def _varied(text: str | None) -> dict[str, list[Any]]:
     for part in (text or "").split():
         name, equals, values = part.partition("=")
         name = name.removeprefix("--").replace("-", "_")
-        if not equals or name not in kinds or name in ("data", "strategy", "seed"):
+        if not equals or name not in kinds or name in _OF_ITS_OWN:
             raise InputError(
                 f"--vary cannot read {part!r}",
                 got=part,
                 expected="option=value,value with an option of `fovea train`",
-                fix="for example optimizer=sgd,adam",
+                fix=f"did you mean {' or '.join(near)}?"
+                if (near := difflib.get_close_matches(name, set(kinds) - _OF_ITS_OWN, n=2))
+                else _INSTEAD.get(name, "for example optimizer=sgd,adam"),
             )
         read = [getattr(checked(data="", **{name: value}), name) for value in _words(values, "--vary")]
         found[name] = list(dict.fromkeys([*found.get(name, []), *read]))  # 0.1 and 0.10 are one value

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
@@ -21,6 +21,7 @@ from fovea.training.contrast import Contrast, Pairs
 from fovea.training.loop import fit
 from fovea.training.method import Method, Stopping
 from fovea.training.run import RunFolder, begin, open_run
+from fovea.training.settings import checked_as
 
 _METHOD = Method(epochs=100, lr=2e-3, optimizer="adamw", schedule="cosine", warmup_epochs=2, weight_decay=0.05, clip_norm=5.0)
 
@@ -33,13 +34,13 @@ class PretrainSettings(BaseModel):
     data: str
     backbone: str
     weights: str
-    image_size: int | None
+    image_size: int | None = Field(ge=16, le=2048)
     augment: str
-    epochs: int
-    batch_size: int
-    lr: float
-    temperature: float
-    seed: int
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    lr: float = Field(gt=0, lt=100, allow_inf_nan=False)
+    temperature: float = Field(gt=0, le=100, allow_inf_nan=False)
+    seed: int = Field(ge=0, lt=2**32)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Pretrained:
     num_parameters: int
     num_pictures: int
     found_again: float
+    chance: float
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -59,6 +61,7 @@ class Pretrained:
             "num_parameters": self.num_parameters,
             "num_pictures": self.num_pictures,
             "found_again": self.found_again,
+            "found_by_chance": self.chance,
             "seconds": self.seconds,
         }
 
@@ -66,7 +69,7 @@ class Pretrained:
         """What a person reads when it is done."""
         return "\n".join(
             [
-                f"learned from {self.num_pictures:,} pictures; in the last epoch the other view of a picture was found among a batch {self.found_again:.1%} of the time",
+                f"learned from {self.num_pictures:,} pictures; in the last epoch the other view of a picture was found {self.found_again:.1%} of the time, by chance it were {self.chance:.1%}",
                 f"weights: {self.run.checkpoint / BEST}, {self.num_parameters:,} parameters",
                 f"try them: fovea train YOUR_LABELLED_PICTURES --strategy probe --weights {self.run.path} --out probe",
                 f"took {self.seconds:.0f} s",
@@ -112,7 +115,8 @@ def pretrain(
         Where the weights are, and how often it found the twin of a picture.
     """
     watch = Stopwatch()
-    settings = PretrainSettings(
+    settings = checked_as(
+        PretrainSettings,
         data=data, backbone=backbone, weights=weights, image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size, lr=lr,
         temperature=temperature, seed=seed,
     )  # fmt: skip
@@ -149,7 +153,15 @@ def pretrain(
             )
         command = command_line("pretrain", data, out=out, **settings.model_dump(exclude={"data"}))
         metrics = finish(
-            run, history, strategy="pretrain", backbone=name, kept=kept, class_names=(), command=command, watch=watch, seed=seed
+            run,
+            history,
+            strategy="pretrain",
+            backbone=name,
+            num_files={"train": len(train)},
+            class_names=(),
+            command=command,
+            watch=watch,
+            seed=seed,
         )
     found = next(row.accuracy for row in reversed(history) if row.split == "train")
-    return Pretrained(run, count_parameters(body), len(train), found, metrics.timing.total_s)
+    return Pretrained(run, count_parameters(body), len(train), found, 1 / (2 * min(batch_size, len(train)) - 1), metrics.timing.total_s)

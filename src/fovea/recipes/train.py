@@ -1,6 +1,6 @@
 """The main job: from a folder of pictures to a bundle and a report."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Literal
 
 from fovea.audit.survey import survey
@@ -204,6 +204,7 @@ def train(
                 temperature=temperature,
                 train=measured["train"],
                 search=learned.search,
+                method=asdict(learned.method) if learned.method else None,
             )
             with watch("report_s"):
                 if learned.history:

@@ -175,7 +175,13 @@ def _curves(data: ReportData) -> Iterator[Advice]:
     seen = learning(data.history)
     if seen is None:
         return
-    if seen.gap is not None and seen.gap > _OVERFIT and seen.train_accuracy is not None and seen.validation_accuracy is not None:
+    if seen.diverged:
+        yield Advice(
+            "It ran away while it learned.",
+            "Its loss grew far above that of guessing. Train again with a smaller `--lr`, a tenth of what it was.",
+            see="learning",
+        )
+    elif seen.gap is not None and seen.gap > _OVERFIT and seen.train_accuracy is not None and seen.validation_accuracy is not None:
         yield Advice(
             f"It learned the training {data.noun}s by heart (overfitting).",
             f"It is right on {percent(seen.train_accuracy)} of those and on {percent(seen.validation_accuracy)} of the validation {data.noun}s. "

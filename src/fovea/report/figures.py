@@ -86,7 +86,7 @@ def line_chart(
         return Markup("")
     y_ticks = _ticks(min(ys), max(ys), 5)
     if in_percent:
-        y_ticks = [tick for tick in y_ticks if -1e-9 <= tick <= 1 + 1e-9] or [0.0, 1.0]
+        y_ticks = _shares(y_ticks)
     x_ticks = _decades(min(xs), max(xs)) if log_x else _whole_ticks(min(xs), max(xs))
     frame = _Frame(_widened(min(xs), max(xs), log_x), (min(*y_ticks, *ys), max(*y_ticks, *ys)), log_x)
     parts = [_axes(frame, x_ticks, y_ticks, x_label, y_label, _percent_tick if in_percent else figure)]
@@ -135,7 +135,7 @@ def interval_chart(rows: Sequence[tuple[str, float, float, float]], *, key: str,
     """A dot and its interval for each row (name, value, low, high), fractions on a percent axis; an empty Markup without rows."""
     if not rows:
         return Markup("")
-    ticks = [tick for tick in _ticks(min(r[2] for r in rows), max(r[3] for r in rows), 5) if -1e-9 <= tick <= 1 + 1e-9] or [0.0, 1.0]
+    ticks = _shares(_ticks(min(r[2] for r in rows), max(r[3] for r in rows), 5))
     ends = min(*ticks, *(r[2] for r in rows)), max(*ticks, *(r[3] for r in rows))
     frame = _Frame(_widened(*ends, False), (0.0, float(len(rows))))
     parts = [_axes(frame, ticks, [], x_label, "", str, _percent_tick)]
@@ -222,6 +222,12 @@ def _ticks(lo: float, hi: float, about: int) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(lo / step + 1e-9), math.ceil(hi / step - 1e-9)
     return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+
+
+def _shares(ticks: list[float]) -> list[float]:
+    """Those within 0..1; all of it where fewer than two are, so that no axis is without a length (everything at 100 %)."""
+    inside = [tick for tick in ticks if -1e-9 <= tick <= 1 + 1e-9]
+    return inside if len(inside) > 1 else [0.0, 1.0]
 
 
 def _whole_ticks(lo: float, hi: float) -> list[float]:

@@ -21,6 +21,7 @@ def save_learning_curves(history: Sequence[Json], path: Path) -> Path:
             if points := curve(history, split, column):
                 axes.plot([x for x, _ in points], [y for _, y in points], style, marker="o" if len(points) < 15 else "", label=split)
         axes.set(xlabel="epoch", ylabel=column)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # epochs have no halves
         axes.grid(alpha=0.3)
         axes.legend()
     return _save(figure, path)

@@ -49,7 +49,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         raise InputError(
             "--strategy scratch begins with fresh weights, and --weights names some",
             got=f"--weights {settings.weights}",
-            expected="--strategy probe, or no --weights; or a part of them, with --weights-pattern",
+            expected="--strategy finetune, frozen or probe; or no --weights; or a part of them, with --weights-pattern",
             fix="leave one of the two out",
         )
     resolved = _resolve(settings, name, notes)
@@ -94,6 +94,13 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         torch.manual_seed(settings.seed)
         backbone = _made(name, options, len(source.class_names), settings, STRATEGIES[strategy].info.needs_weights, notes)
         head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names), dropout=settings.dropout)
+    if settings.weights_pattern is not None:
+        if resolved is None:
+            raise InputError(
+                "--weights-pattern takes a part of some weights, and there are none to take it of", got=f"--weights {settings.weights}",
+                expected="--weights FILE, or the folder of a run", fix="name them, or leave --weights-pattern out",
+            )  # fmt: skip
+        resolved = replace(resolved, passport=replace(resolved.passport, golden=()))  # a part of them answers otherwise
     if resolved:
         report = load_weights(backbone, resolved, pattern=settings.weights_pattern)
         notes += [note for note in report.notes if note not in notes]
@@ -183,7 +190,7 @@ def _passport(
 
 
 def _pick_backbone(settings: TrainSettings, notes: list[str]) -> str:
-    if settings.strategy == "scratch" or settings.weights == "none":
+    if (settings.strategy == "scratch" and settings.weights_pattern is None) or settings.weights == "none":
         notes.append(f"backbone {_FROM_SCRATCH}: a small network, for learning from these pictures alone")
         return _FROM_SCRATCH
     if settings.weights != "auto":

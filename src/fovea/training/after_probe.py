@@ -18,6 +18,8 @@ from fovea.training.method import Method
 from fovea.training.strategy import Learned, Looked, Plan
 from fovea.types import Floats, Ints, Item
 
+_FAR = 2.0  # times the probe's loss: no fine-tuning that goes well comes to that
+
 
 class AfterProbe(EndToEnd):
     """Embeds every picture once, solves for a linear head, and goes on from there."""
@@ -62,7 +64,9 @@ class AfterProbe(EndToEnd):
         kept = stop.best_and_stale([row.value(method.stop.monitor) for row in rows])[0] >= 0
         best = rows[at] if rows else self.probe
         told = (
-            f"{name} {'was better than' if kept else 'did not beat'} the probe on validation, so {'it' if kept else 'the probe'} was kept: "
-            f"loss {best.loss:.4f} against {self.probe.loss:.4f}, accuracy {best.accuracy:.1%} against {self.probe.accuracy:.1%}"
+            f"{name} {'was better than' if kept else 'did not beat'} the probe by its {method.stop.monitor} on validation, so {'it' if kept else 'the probe'} was kept: "
+            f"loss {best.loss:.5g} against {self.probe.loss:.5g}, accuracy {best.accuracy:.1%} against {self.probe.accuracy:.1%}"
         )
+        if not kept and best.loss > _FAR * self.probe.loss:
+            told += "; so much worse speaks for a rate that is too high: try a smaller --lr"
         return replace(learned, history=[self.probe, *learned.history], notes=(*learned.notes, told))

@@ -37,6 +37,7 @@ from fovea.training.strategy import Learned, Looked, Plan, Strategy
 from fovea.training.tensorboard import TensorBoard
 from fovea.types import Floats, Ints, Item
 
+_LEARNED_ON = ", fine-tuned"
 _NUM_SHOWN = 8  # pictures in a log of TensorBoard
 
 
@@ -86,7 +87,7 @@ class EndToEnd(Strategy):
                 f"a picture changed while the network was learning: {error.problem}", got=error.got, expected=error.expected, fix=error.fix
             ) from error
         self._keep(network, checkpoint / BEST)
-        return Learned(logits, onnx, history=history, notes=notes)
+        return Learned(logits, onnx, history=history, notes=notes, method=method)
 
     def _check_batch(self, num_train: int, device: torch.device) -> None:
         """Whether a batch fits into memory, and is one that batch norm can learn from.
@@ -102,7 +103,10 @@ class EndToEnd(Strategy):
         check_memory(network, size_px=self.plan.preprocessing.size_px, batch_size=size, device=device)
 
     def _keep(self, network: nn.Module, path: Path) -> None:
-        save_weights(network.body.backbone, path, replace(self.plan.passport, golden=()))  # type: ignore[union-attr,arg-type]
+        passport = replace(self.plan.passport, golden=())  # what it answers has changed
+        if self.plan.strategy != "scratch" and not passport.name.endswith(_LEARNED_ON):
+            passport = replace(passport, name=passport.name + _LEARNED_ON, sha256="", repo=None, revision=None)
+        save_weights(network.body.backbone, path, passport)  # type: ignore[union-attr,arg-type]
 
     def _keep_best(self, path: Path, method: Method) -> Watcher:
         """Writes the backbone after each epoch that is the best so far: a training that fails later has not been for nothing."""

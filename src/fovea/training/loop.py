@@ -94,6 +94,9 @@ def fit(
         bar.advance(state.epochs_done * len(train) + state.sums.batch)
         for epoch in range(state.epochs_done + 1, method.epochs + 1):
             if state.has_stopped():
+                say(
+                    f"stopped after {state.epochs_done} of {method.epochs} epochs: nothing better on validation in the last {method.stop.patience}"
+                )
                 break
             learned = _train_epoch(run, state, train, epoch, goal, bar)  # type: ignore[arg-type]
             state.end_epoch(learned, _measure(state.measured, validation, learned, goal) if validation.num_examples else None)

@@ -147,7 +147,10 @@ class Run:
                     f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
                 )
         if (found := self.metrics.test or self.metrics.validation) is not None:
-            commonest = max(range(len(found.confusion)), key=lambda row: sum(found.confusion[row]))
+            learned = (self.metrics.model_extra or {}).get("train") or found.model_dump()
+            commonest = max(
+                range(len(found.confusion)), key=lambda row: sum(learned["confusion"][row])
+            )  # of what it learned from, as in the report
             share = sum(found.confusion[commonest]) / found.n
             if found.accuracy_ci95[0] <= share:
                 name = self.metrics.class_names[commonest]

@@ -1,7 +1,7 @@
 """What a person may ask of a training: typed, checked once, written into the run, compared when it resumes."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +11,7 @@ from fovea.training.method import Balance, Method, Precision
 from fovea.training.optimizers import OPTIMIZERS
 from fovea.training.schedules import Moment, lr_factor
 
+Settings = TypeVar("Settings", bound=BaseModel)
 OF_METHOD = (
     *("epochs", "lr", "optimizer", "schedule", "warmup_epochs", "weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "ema_decay"),
     *("balance", "precision", "auxiliary_weight"),
@@ -113,13 +114,18 @@ def _numbers(text: str, option: str) -> dict[str, float]:
 
 
 def checked(**values: Any) -> TrainSettings:
-    """Settings from plain values.
+    """The settings of `train` from plain values; raises as `checked_as` does."""
+    return checked_as(TrainSettings, **values)
+
+
+def checked_as(kind: type[Settings], **values: Any) -> Settings:
+    """Settings of any kind from plain values.
 
     Raises:
         InputError: The first value that cannot be, with the option's name and what it may be.
     """
     try:
-        return TrainSettings(**values)
+        return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -15,6 +15,7 @@ from fovea.models.network import Network
 from fovea.models.passport import Passport
 from fovea.registry import Registry
 from fovea.training.loop import Epoch
+from fovea.training.method import Method
 from fovea.training.settings import OF_EPOCHS, TrainSettings
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Floats, Ints, Item, PictureFacts
@@ -84,6 +85,7 @@ class Learned:
         history: Rows of `history.csv`; empty where there are no epochs.
         search: Choices that were compared by cross-validation: "name", "value", "loss", "std".
         notes: What was chosen and why.
+        method: How it learned, with every choice spelt out; None where a head was solved for at once.
     """
 
     logits: Floats
@@ -91,6 +93,7 @@ class Learned:
     history: list[Epoch] = field(default_factory=list)
     search: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    method: Method | None = None
 
 
 class Strategy(ABC):

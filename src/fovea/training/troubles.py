@@ -16,8 +16,8 @@ def not_a_number(loss: float, epoch: int, names: Sequence[str], note: Callable[[
     return TrainingFailed(
         f"the loss is no longer a number in epoch {epoch}",
         got=f"loss {loss} on the batch of {shown}{more}",
-        expected="a finite loss; the weights of the best epoch so far are kept" + (f" in {place.parent}" if place else ""),
-        fix="train again into another --out, with a smaller --lr or with --clip-norm 1; look at these pictures if it happens on them again",
+        expected="a finite loss" + (f"; the weights of the best epoch so far are kept in {place.parent}" if place and epoch > 1 else ""),
+        fix="train again into another --out with a smaller --lr (`fovea train` also has --clip-norm 1); look at these pictures if it happens on them again",
     )
 
 

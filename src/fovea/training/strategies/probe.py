@@ -60,7 +60,7 @@ class Probe(Strategy):
             key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )
         scale.fold_into(network.head.dense_layers()[0])
-        return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history)
+        return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history, method=method)
 
 
 @STRATEGIES.add(
