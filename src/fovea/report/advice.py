@@ -204,7 +204,7 @@ def _compared(data: ReportData) -> Iterator[Advice]:
     if too_close(best, second):
         yield Advice(
             f"{quoted(best['name'])} and {quoted(second['name'])} are too close to call.",
-            f"Their intervals overlap, so another draw of {data.compared_on} {data.noun}s could turn the order around. Measure with more {data.noun}s, or repeat each with more seeds.",
+            f"Their intervals overlap, so another draw of {data.compared_on} {data.noun}s could turn the order around. Measure with more {data.noun}s; more seeds show how much of each is luck.",
             see="comparison",
         )
 

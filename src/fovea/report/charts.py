@@ -13,6 +13,7 @@ from fovea.report.learning import Curve, Learning, curve
 from fovea.report.words import figure, number, percent, share, short
 
 _MOST_LINES = 8  # as many as the page has colours
+_MOST_INTERVALS = 16  # their names are written beside them, so that colours may come twice
 _MOST_ROWS = 40  # of the table of epochs
 _COLUMNS = (("loss", "Loss", "lower is better", False), ("accuracy", "Accuracy", "higher is better", True))
 _SPLITS = (("train", "training"), ("validation", "validation"))
@@ -104,7 +105,7 @@ def comparison_charts(data: ReportData) -> list[Chart]:
     """What several trainings came to, with intervals; and their curves over each other, of validation or else of training."""
     charts = []
     rows: list[tuple[str, float, float, float]] = []
-    for index, row in enumerate(data.comparison):  # no colours are needed, so there is room for all
+    for index, row in enumerate(data.comparison[:_MOST_INTERVALS]):
         if row.get("accuracy") is not None and row.get("accuracy_ci95"):
             low, high = row["accuracy_ci95"]
             rows.append((str(row.get("name", index + 1)), float(row["accuracy"]), float(low), float(high)))
@@ -113,8 +114,11 @@ def comparison_charts(data: ReportData) -> list[Chart]:
         rows, key="comparison-intervals", title="Accuracy of each training, with its interval", description=f"{told}.",
         x_label=f"accuracy on {data.compared_on} {data.noun}s (%)",
     )  # fmt: skip
+    more = f" The first {_MOST_INTERVALS}." if len(data.comparison) > _MOST_INTERVALS else ""
     if svg:
-        charts.append(Chart(svg, "How far can they be told apart?", remark="A dot is what was measured, its line where the truth may lie."))
+        charts.append(
+            Chart(svg, "How far can they be told apart?", remark="A dot is what was measured, its line where the truth may lie." + more)
+        )
     for column, name, better, in_percent in _COLUMNS:
         for split, words in reversed(_SPLITS):
             lines = tuple(
@@ -132,9 +136,7 @@ def comparison_charts(data: ReportData) -> list[Chart]:
                 in_percent=in_percent,
             )
             if svg:
-                more = len(data.comparison) - _MOST_LINES
-                remark = f"The first {_MOST_LINES}; {more} more are in the table." if more > 0 else ""
-                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()}: {better}", lines, remark=remark))
+                charts.append(Chart(svg, f"{words.capitalize()} {name.lower()}: {better}", lines))
                 break
     return charts
 
