@@ -45,7 +45,7 @@ def measure(options: Options) -> Answer:
         notes=[
             f"MobileNetV2 at {_SIDE_PX} px, batches of {_BATCH}. Epochs of `fit` on a linear head over {_NUM_PICTURES} pictures, once with the engine (ONNX Runtime, both "
             "cores) in front of it, as `--strategy frozen` has it with augmentation, and once from the array that it keeps without; augmentation and decoding are in neither.",
-            f"bfloat16: `fit` of all layers, {_NUM_BATCHES} batches, after a first turn of each. It pays where the figure is above 1, so here it is not the default.",
+            f"bfloat16: `fit` of all layers, {_NUM_BATCHES} batches, after a first turn of each. A figure near 1 is no reason to give digits up: float32 is the default.",
         ],
         versions=versions("torch", "onnxruntime"),
     )
