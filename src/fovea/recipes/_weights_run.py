@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.data import Source, assign_folds
 from fovea.embeddings.store import EmbeddingStore
@@ -36,6 +37,21 @@ _NUM_FOLDS = 10  # one of them is watched, where the data have no splits of thei
 _FEWEST = 8
 
 
+class WeightsSettings(BaseModel):
+    """The arguments that the recipes share and that change their result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    weights: str
+    image_size: int | None = Field(ge=16, le=2048)
+    augment: str
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=2, le=65_536)
+    lr: float = Field(gt=0, lt=100, allow_inf_nan=False)
+    seed: int = Field(ge=0, lt=2**32)
+
+
 @dataclass(frozen=True)
 class Kept:
     """Pictures that were looked at once and are kept at one size.
@@ -48,10 +64,9 @@ class Kept:
     pictures: StoredPictures
     rows: dict[str, Ints]
 
-    @property
-    def key(self) -> str:
-        """What a training of them depends on."""
-        return hash_json([self.pictures.hashes[row] for row in self.rows["train"]])
+    def key(self, rows: Ints) -> str:
+        """What a training of these rows depends on."""
+        return hash_json([self.pictures.hashes[row] for row in rows])
 
     def batches(
         self,

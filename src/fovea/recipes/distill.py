@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fovea.bundle.bundle import load_bundle
 from fovea.bundle.format import TrainingData
@@ -19,7 +19,7 @@ from fovea.metrics.intervals import wilson
 from fovea.models.backbone import count_parameters
 from fovea.models.weights import save_weights, weights_hash
 from fovea.recipes._results import command_line
-from fovea.recipes._weights_run import drawn_from, finish, fresh_body, look, passport_of
+from fovea.recipes._weights_run import WeightsSettings, drawn_from, finish, fresh_body, look, passport_of
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.augment import augmentation_of
@@ -36,22 +36,12 @@ _MOST_WATCHED = 2_000  # pictures: a share that is known to about a hundredth
 _NUM_SPREAD = 1_024  # pictures that tell how far the teacher's embedding spreads
 
 
-class DistillSettings(BaseModel):
+class DistillSettings(WeightsSettings):
     """The arguments of `distill` that change its result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     teacher: str
-    data: str
     student: str
-    weights: str
-    image_size: int | None = Field(ge=16, le=2048)
-    augment: str
-    epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=2, le=65_536)
-    lr: float = Field(gt=0, lt=100, allow_inf_nan=False)
     softness: float = Field(gt=0, le=100, allow_inf_nan=False)
-    seed: int = Field(ge=0, lt=2**32)
 
 
 @dataclass(frozen=True)
@@ -166,7 +156,7 @@ def distill(
                 learner, Taught(varied, expert, size_px), kept.batches(watched, size_px, batch_size=batch_size, targets=answers),
                 method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
                 goal=Goal(loss, loss, answer=lambda values: values[:, expert.num_features :].argmax(1)),
-                checkpoint=run.checkpoint, key=f"{kept.key} {bundle.info.training_data.hash} {view_px} {augment} {weights_hash(body.backbone)}",
+                checkpoint=run.checkpoint, key=f"{kept.key(train)} {bundle.info.training_data.hash} {view_px} {augment} {weights_hash(body.backbone)}",
             )  # fmt: skip
             shown = next(kept.batches(train, size_px, batch_size=batch_size).epoch(0))[0].astype(np.uint8, copy=False)
         with watch("export_s"):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
@@ -13,7 +13,7 @@ from fovea.loading.batches import ArrayBatches
 from fovea.models.backbone import count_parameters
 from fovea.models.weights import save_weights, weights_hash
 from fovea.recipes._results import command_line
-from fovea.recipes._weights_run import drawn_from, finish, fresh_body, look, passport_of
+from fovea.recipes._weights_run import WeightsSettings, drawn_from, finish, fresh_body, look, passport_of
 from fovea.timing import Stopwatch
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
@@ -26,21 +26,11 @@ from fovea.training.settings import checked_as
 _METHOD = Method(epochs=100, lr=2e-3, optimizer="adamw", schedule="cosine", warmup_epochs=2, weight_decay=0.05, clip_norm=5.0)
 
 
-class PretrainSettings(BaseModel):
+class PretrainSettings(WeightsSettings):
     """The arguments of `pretrain` that change its result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    data: str
     backbone: str
-    weights: str
-    image_size: int | None = Field(ge=16, le=2048)
-    augment: str
-    epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=2, le=65_536)
-    lr: float = Field(gt=0, lt=100, allow_inf_nan=False)
     temperature: float = Field(gt=0, le=100, allow_inf_nan=False)
-    seed: int = Field(ge=0, lt=2**32)
 
 
 @dataclass(frozen=True)
@@ -145,7 +135,7 @@ def pretrain(
             history = fit(
                 learner, views, nothing, checkpoint=run.checkpoint,
                 method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
-                key=f"{kept.key} {augment} {size_px} {weights_hash(body.backbone)}",
+                key=f"{kept.key(train)} {augment} {size_px} {weights_hash(body.backbone)}",
             )  # fmt: skip
         with watch("export_s"):
             save_weights(

@@ -1,6 +1,6 @@
 """Fovea's own small backbone: MobileNetV2's blocks, narrower and shallower, for pictures of 96 px.
 
-It is small enough to lie in the package, and quick enough to embed more than a thousand pictures a second on two cores. Its weights are learned by
+It is small enough to lie in the package, and quick on a processor. Its weights are learned by
 `fovea distill`; their passport says from what.
 """
 

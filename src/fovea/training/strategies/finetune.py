@@ -19,7 +19,7 @@ from fovea.training.state import ParameterGroups
 from fovea.training.strategy import STRATEGIES, Learned, Plan, StrategyInfo
 from fovea.types import Ints
 
-_PART = 0.5  # of the freeze points that learn, from the last one back: nearly all parameters, and little more than half the time
+_PART = 0.5  # of the freeze points that learn, from the last one back: of MobileNetV2 these are 96 % of the parameters
 _LAYER_DECAY = 0.8  # each part learns so much slower than the one behind it
 
 
