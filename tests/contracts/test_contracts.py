@@ -19,7 +19,7 @@ from fovea.training import run as run_module
 
 COMMANDS = {
     "train": [
-        *("data", "out", "task", "strategy", "backbone", "weights", "head", "image_size", "augment", "epochs", "batch_size", "lr"),
+        *("data", "out", "task", "strategy", "budget", "backbone", "weights", "head", "image_size", "augment", "epochs", "batch_size", "lr"),
         *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
         *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "dropout", "ema_decay", "balance", "unfreeze", "layer_decay"),
         *("auxiliary_weight", "weights_pattern", "schedule_options", "monitor", "min_delta"),
@@ -48,7 +48,7 @@ COMMANDS = {
         "overwrite",
     ],
     "distill": [
-        *("teacher", "data", "out", "student", "weights", "image_size", "augment", "epochs", "batch_size", "lr", "softness", "seed"),
+        *("teacher", "data", "out", "student", "weights", "image_size", "augment", "views", "epochs", "batch_size", "lr", "softness", "seed"),
         "overwrite",
     ],
     "adapt": ["run", "data", "out", "before", "most_forgotten", "seed", "overwrite"],

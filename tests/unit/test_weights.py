@@ -405,7 +405,7 @@ def test_a_passport_with_options_of_another_backbone(tmp_path: Path) -> None:
     path = save_weights(small(), tmp_path / "w.safetensors", PASSPORT)
     with pytest.raises(WeightsError) as error:
         resolve_weights("resnet18", path)
-    assert (error.value.got, error.value.expected) == ("variant", "one of zero_init")
+    assert (error.value.got, error.value.expected) == ("variant", "one of stage, zero_init")
 
 
 def test_a_failed_write_leaves_what_stood_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,25 @@ def read_head(model: bytes) -> list[tuple[Floats, Floats]]:
     ]
 
 
+def half_weights(model: bytes) -> bytes:
+    """The same model with its weights kept as float16, half as large; it computes in float32 as before.
+
+    Each weight becomes float16 and a Cast, which an engine folds away when it opens the file. What counts for whole
+    channels (biases) stays exact. For pages that must load over a network.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = (loaded := onnx.load_from_string(model)).graph
+    for tensor in [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1]:
+        name = f"{tensor.name}.half"
+        graph.node.insert(0, helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+        graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name))
+        graph.initializer.remove(tensor)
+    onnx.checker.check_model(loaded)
+    return bytes(loaded.SerializeToString())
+
+
 def _fold(model: bytes) -> bytes:
     """Constants computed once, here; pads merged into the convolutions that follow them."""
     import onnx

@@ -178,7 +178,9 @@ def _of_a_family(name: str) -> Entry[BackboneInfo]:
 BACKBONES: Registry[BackboneInfo] = Registry("backbone", "fovea.models.backbones", elsewhere=_of_a_family)
 
 
-def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None = None, **options: Any) -> Backbone:
+def create_backbone(
+    name: str, *, num_classes: int = 0, pooling: Pooling | None = None, stage: int | None = None, **options: Any
+) -> Backbone:
     """A backbone by name, with fresh random weights.
 
     Args:
@@ -186,12 +188,19 @@ def create_backbone(name: str, *, num_classes: int = 0, pooling: Pooling | None 
         num_classes: Outputs of the classifier; 0 leaves it off, and `forward` gives the embedding.
         pooling: Without a classifier: the mean ("avg") or the largest ("max") over the places of the coarsest map, or
             the map itself ("none"). By default the embedding that the network's own classifier reads.
+        stage: Without a classifier: only the network up to this feature map, 0 the finest; the embedding is the map's mean over its places.
         options: The backbone's own, for example `width=0.5` for mobilenet_v2; an unknown one is an error.
 
     Raises:
         UnknownName: No such backbone.
-        InputError: A pooling beside a classifier, which reads the network's own embedding.
+        InputError: A pooling or a stage beside a classifier, which reads the network's own embedding; or no such stage.
     """
+    if stage is not None:
+        from fovea.models.surgery import truncate  # it needs this module
+
+        cut = truncate(create_backbone(name, num_classes=num_classes, **options), stage, pooling=pooling or "avg")
+        cut.made_as, cut.made_with = name, {**options, "stage": stage}
+        return cut
     build: Callable[..., Any] = BACKBONES[name].build
     if pooling is not None and num_classes:
         raise InputError(
@@ -226,6 +235,7 @@ def read_backbone(text: str) -> tuple[str, dict[str, Any]]:
     name, given = ":".join(parts[: len(parts) - count]), parts[len(parts) - count :]
     words = {key.strip().replace("-", "_"): value.strip() for key, _, value in (part.partition("=") for part in given)}
     known = {key: each.default for key, each in inspect.signature(BACKBONES[name].build).parameters.items() if key != "num_classes"}
+    known |= {"stage": None}  # every backbone can be cut
     if unknown := sorted(set(words) - set(known)):
         near = difflib.get_close_matches(unknown[0], known, n=3, cutoff=0.4)
         raise InputError(

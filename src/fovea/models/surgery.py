@@ -269,13 +269,22 @@ def _noise(backbone: Backbone) -> torch.Tensor:
     return torch.linspace(-1, 1, 3 * side * side).view(1, 3, side, side).to(next(backbone.parameters()))
 
 
-def _layer_of(backbone: Backbone, stage: int) -> str | None:
+def check_stage(backbone: Backbone, stage: int) -> int:
+    """The index of a feature map, as it was given.
+
+    Raises:
+        InputError: There is no such map.
+    """
     total = len(backbone.channels)
-    if not 0 <= stage < total:
+    if not isinstance(stage, int) or isinstance(stage, bool) or not 0 <= stage < total:
         raise InputError(
             f"there are {total} stages", got=f"stage {stage}", expected=f"0 to {total - 1}, fine to coarse", fix="choose one of these"
         )
-    return stage_layers(backbone)[stage]
+    return stage
+
+
+def _layer_of(backbone: Backbone, stage: int) -> str | None:
+    return stage_layers(backbone)[check_stage(backbone, stage)]
 
 
 def _place_of(backbone: Backbone, layer: str) -> tuple[int, int]:

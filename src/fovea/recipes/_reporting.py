@@ -74,6 +74,7 @@ def write_train_report(
             audit=seen.audit.to_json(),
             history=[row.row() for row in history],
             search=extra["search"],
+            tried=extra.get("tried") or [],
             validation=metrics.validation.model_dump() if metrics.validation else None,
             test=metrics.test.model_dump() if metrics.test else None,
             reliability=judged.model_dump()["reliability"] if judged else [],

@@ -1,5 +1,6 @@
 """A small network learns what a large one answers: quicker to run, and nearly as right."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ from fovea.training.loop import Goal, fit
 from fovea.training.method import Method, Stopping
 from fovea.training.run import RunFolder, begin, open_run
 from fovea.training.settings import checked_as
-from fovea.training.teacher import Student, Taught, Teacher
+from fovea.training.teacher import Remembered, Student, Taught, Teacher
 from fovea.transforms.preprocessing import square
 
 _METHOD = Method(epochs=30, lr=2e-3, optimizer="adamw", schedule="cosine", warmup_epochs=1, weight_decay=0.05, clip_norm=5.0)
@@ -42,6 +43,7 @@ class DistillSettings(WeightsSettings):
     teacher: str
     student: str
     softness: float = Field(gt=0, le=100, allow_inf_nan=False)
+    views: int = Field(ge=0, le=10_000)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def distill(
     weights: str = "none",
     image_size: int | None = None,
     augment: str = "standard",
+    views: int = 0,
     epochs: int = 30,
     batch_size: int = 64,
     lr: float = 2e-3,
@@ -113,6 +116,8 @@ def distill(
         weights: What the student begins with: "none", "auto", a file, or a run.
         image_size: Side in pixels of what the student sees; by default its backbone's.
         augment: How pictures are varied: a preset of `fovea augment`; "+mixup" may stand behind it.
+        views: Vary each picture so often, ask the teacher once about each variation, and show them again and again: a long training
+            then takes half the time, and some room on the disk. With 0, every epoch has variations of its own.
         epochs: Passes over the pictures; the more, the better it learns.
         batch_size: Pictures a step.
         lr: Highest learning rate (adamw, cosine).
@@ -126,8 +131,8 @@ def distill(
     watch = Stopwatch()
     settings = checked_as(
         DistillSettings,
-        teacher=teacher, data=data, student=student, weights=weights, image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
-        lr=lr, softness=softness, seed=seed,
+        teacher=teacher, data=data, student=student, weights=weights, image_size=image_size, augment=augment, views=views, epochs=epochs,
+        batch_size=batch_size, lr=lr, softness=softness, seed=seed,
     )  # fmt: skip
     with (
         open_source(data, seed=seed, labelled=False) as source,
@@ -152,12 +157,14 @@ def distill(
             answers = np.concatenate([targets for _, targets in asked.epoch(0)] or [np.zeros((0, 1), np.float32)])
             varied = kept.batches(train, view_px, batch_size=batch_size, augmentation=augmentation_of(augment), seed=seed)
             loss = partial(distillation, num_features=expert.num_features, softness=softness)
-            history = fit(
-                learner, Taught(varied, expert, size_px), kept.batches(watched, size_px, batch_size=batch_size, targets=answers),
-                method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
-                goal=Goal(loss, loss, answer=lambda values: values[:, expert.num_features :].argmax(1)),
-                checkpoint=run.checkpoint, key=f"{kept.key(train)} {bundle.info.training_data.hash} {view_px} {augment} {weights_hash(body.backbone)}",
-            )  # fmt: skip
+            taught = Taught(varied, expert, size_px)
+            with Remembered(taught, views) if 0 < views < epochs else nullcontext(taught) as shown_to_it:
+                history = fit(
+                    learner, shown_to_it, kept.batches(watched, size_px, batch_size=batch_size, targets=answers),
+                    method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
+                    goal=Goal(loss, loss, answer=lambda values: values[:, expert.num_features :].argmax(1)), checkpoint=run.checkpoint,
+                    key=f"{kept.key(train)} {bundle.info.training_data.hash} {view_px} {augment} {views} {weights_hash(body.backbone)}",
+                )  # fmt: skip
             shown = next(kept.batches(train, size_px, batch_size=batch_size).epoch(0))[0].astype(np.uint8, copy=False)
         with watch("export_s"):
             passport = passport_of(

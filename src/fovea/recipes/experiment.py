@@ -19,6 +19,7 @@ from fovea.progress import say
 from fovea.recipes._results import command_line
 from fovea.recipes.train import train
 from fovea.report import ReportData, write_report
+from fovea.timing import seconds_of
 from fovea.training.method import Method
 from fovea.training.run import Metrics, finished, load_history, load_metrics
 from fovea.training.settings import TrainSettings, checked
@@ -26,7 +27,6 @@ from fovea.versions import versions
 
 _OF_ITS_OWN = {"data", "strategy", "seed"}  # arguments of the experiment itself
 _INSTEAD = {"strategy": "--strategies names them", "seed": "--seeds says how many", "seeds": "--seeds says how many"}
-_UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def experiment(
     Returns:
         The ways, best first.
     """
-    ends = time.monotonic() + _seconds(budget) if budget else float("inf")
+    ends = time.monotonic() + seconds_of(budget, "--budget") if budget else float("inf")
     names = _words(strategies, "--strategies")
     if seeds < 1:
         raise InputError("--seeds is less than one", got=str(seeds), expected="1 or more", fix="leave it out for 3")
@@ -375,10 +375,3 @@ def _varied(text: str | None) -> dict[str, list[Any]]:
         read = [getattr(checked(data="", **{name: value}), name) for value in _words(values, "--vary")]
         found[name] = list(dict.fromkeys([*found.get(name, []), *read]))  # 0.1 and 0.10 are one value
     return found
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
-    if not found or float(found[1]) <= 0:
-        raise InputError("--budget is no time", got=repr(text), expected="a number with s, m or h", fix="for example 90s, 10m or 2h")
-    return float(found[1]) * _UNITS_S[found[2] or "s"]

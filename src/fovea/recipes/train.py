@@ -1,6 +1,6 @@
 """The main job: from a folder of pictures to a bundle and a report."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Literal
 
 from fovea.audit.survey import survey
@@ -10,17 +10,15 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
-from fovea.progress import say
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
-from fovea.selection.choose import choose
+from fovea.selection.auto import begin as begin_learning
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.run import Metrics, Run, Timing, begin, open_run
 from fovea.training.settings import checked
 from fovea.training.state import history_table
-from fovea.training.strategy import create_strategy, uses
 from fovea.versions import versions
 
 
@@ -30,6 +28,7 @@ def train(
     out: str,
     task: str = "auto",
     strategy: str = "auto",
+    budget: str | None = None,
     backbone: str = "auto",
     weights: str = "auto",
     weights_pattern: str | None = None,
@@ -76,8 +75,9 @@ def train(
         out: The folder to write: report.html, metrics.json, bundle/ and more. An unfinished run there is resumed.
         task: What is to be answered: "classification", or a plug-in's; "auto" takes it from the data.
         strategy: "probe" learns a head on the embeddings of a frozen backbone; "frozen" does so from augmented pictures;
-            "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" takes probe
-            where pretrained weights are at hand.
+            "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" compares
+            backbones, their depths, heads and strategies on the training pictures, where pretrained weights are at hand.
+        budget: How long strategy "auto" may take in all, for example "30s", "5m" or "2h"; by default 5 minutes.
         backbone: A name from `fovea models`, or "auto"; or a network of another package: timm:NAME, transformers:OWNER/NAME, or
             the path of its folder in place of the name. Options of the network stand behind it: minception:batch_norm=false.
         weights: "auto", "none", a file (.safetensors, .pth, or .weights.h5 of Keras), the folder of an earlier run, or
@@ -125,7 +125,7 @@ def train(
     """
     watch = Stopwatch()
     settings = checked(
-        data=str(data), task=task, strategy=strategy, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
+        data=str(data), task=task, strategy=strategy, budget=budget, backbone=backbone, weights=str(weights), head=head, image_size=image_size,
         augment=augment, epochs=epochs, batch_size=batch_size, lr=lr, patience=patience, optimizer=optimizer,
         schedule_options=schedule_options, monitor=monitor, min_delta=min_delta, auxiliary_weight=auxiliary_weight,
         weights_pattern=weights_pattern, schedule=schedule, warmup_epochs=warmup_epochs, weight_decay=weight_decay, l1=l1, l2=l2, label_smoothing=label_smoothing,
@@ -135,17 +135,14 @@ def train(
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         check_outside(out, source.location)
-        plan = choose(settings, source)
         with open_run(out, settings, overwrite=overwrite) as run:
-            if tensorboard and not uses(plan.strategy, "tensorboard"):
-                say(f"{plan.strategy} writes no log for TensorBoard: no network learns")
-            learner = create_strategy(replace(plan, log=run.tensorboard if tensorboard else None))
+            learner = begin_learning(settings, source, log=run.tensorboard if tensorboard else None)
             seen = survey(source, learner, store, seed=seed, watch=watch, split_by=split_by, keep_leaks=keep_leaks)
             begin(run, settings, overwrite=overwrite)
             write_json(run.audit, seen.audit.to_json())
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
-            goal = create_task(plan.task, source.class_names)
+            goal = create_task(learner.plan.task, source.class_names)
             targets, rows = goal.targets(seen.labels), seen.rows
             with watch("train_s"):
                 learned = learner.learn(
@@ -158,6 +155,7 @@ def train(
                     key=seen.data_hash,
                 )
                 temperature = fit_temperature(learned.logits[rows["validation"]], targets[rows["validation"]])
+            plan = learner.plan  # with what was chosen
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
                 probabilities = calibrated(learned.logits, temperature)
@@ -204,6 +202,7 @@ def train(
                 temperature=temperature,
                 train=measured["train"],
                 search=learned.search,
+                tried=learned.tried,
                 method=asdict(learned.method) if learned.method else None,
             )
             with watch("report_s"):

@@ -101,6 +101,20 @@ def search_chart(data: ReportData) -> tuple[Chart, float] | None:
     )
 
 
+def tried_chart(data: ReportData) -> Chart | None:
+    """What the ways to learn came to that were compared before one was chosen; None where none were."""
+    rows = [
+        (str(row["name"]), float(row["accuracy"]), float(row["accuracy_ci95"][0]), float(row["accuracy_ci95"][1]))
+        for row in data.tried
+        if row.get("n")
+    ]
+    svg = interval_chart(
+        rows, key="tried-intervals", title="Accuracy of each way to learn, with its interval",
+        description="; ".join(f"{short(name)}: {percent(value)}" for name, value, *_ in rows) + ".", x_label=f"accuracy on hidden training {data.noun}s (%)",
+    )  # fmt: skip
+    return Chart(svg, "What each way came to", remark="A dot is what was measured, its line where the truth may lie.") if svg else None
+
+
 def comparison_charts(data: ReportData) -> list[Chart]:
     """What several trainings came to, with intervals; and their curves over each other, of validation or else of training."""
     charts = []

@@ -68,6 +68,7 @@ class ReportData:
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
         mistakes: Of the same split, the most confident first.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
+        tried: Ways to learn that "auto" compared, as in metrics.json: {name, n, accuracy, accuracy_ci95, seconds, verdict}.
         compared_on: The split that they were measured on.
         timing: As in metrics.json: {total_s, decode_s, ...}, in seconds.
         versions: {package: version}.
@@ -93,6 +94,7 @@ class ReportData:
     reliability: Sequence[Json] = ()
     mistakes: Sequence[Mistake] = ()
     comparison: Sequence[Json] = ()
+    tried: Sequence[Json] = ()
     compared_on: str = "test"
     timing: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

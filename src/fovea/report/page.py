@@ -14,7 +14,7 @@ from fovea.files import write_atomic
 from fovea.report import words
 from fovea.report.advice import advise
 from fovea.report.answer import answer, ranking
-from fovea.report.charts import comparison_charts, epoch_rows, history_charts, search_chart, sure_chart
+from fovea.report.charts import comparison_charts, epoch_rows, history_charts, search_chart, sure_chart, tried_chart
 from fovea.report.data import ReportData, Thumb
 from fovea.report.findings import findings
 from fovea.report.honesty import honesty, read_bins
@@ -126,6 +126,8 @@ def render(data: ReportData) -> str:
         epochs=epoch_rows(data.history),
         search=search[0] if search else None,
         chosen=search[1] if search else None,
+        tried=[*data.tried][:_LIST],
+        tried_chart=tried_chart(data),
         comparison=[*data.comparison][:_LIST],
         comparison_charts=comparison_charts(data),
         best_compared=ranking(data)[0].get("name") if ranking(data) else None,

@@ -16,6 +16,7 @@ from fovea.models.backbone import BACKBONES, Backbone, create_backbone, normalis
 from fovea.models.heads import HEADS, create_head
 from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
+from fovea.models.surgery import check_stage, truncate
 from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_weights, resolve_weights, weights_hash
 from fovea.tasks import TASKS
 from fovea.training.augment import choose_augment, is_centred
@@ -71,6 +72,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         notes.append(f"{strategy} does not use {', '.join(unused)}, which changed nothing")
     info = BACKBONES[name].info
     options = _options(name, made_with, resolved)
+    # weights of a whole network are loaded whole, and what lies behind the stage then goes
+    stage = None if resolved and "stage" in resolved.passport.options else options.pop("stage", None)
     size_px = settings.image_size or (resolved.passport.image_size_px if resolved else info.image_size_px)
     if name == _FROM_SCRATCH and resolved is None:
         side = settings.image_size or _typical_side(source)
@@ -93,7 +96,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         backbone = _made(name, options, len(source.class_names), settings, STRATEGIES[strategy].info.needs_weights, notes)
-        head = create_head(settings.head, num_features=backbone.num_features, num_classes=len(source.class_names), dropout=settings.dropout)
+        num_features = backbone.num_features if stage is None else backbone.channels[check_stage(backbone, stage)]
+        head = create_head(settings.head, num_features=num_features, num_classes=len(source.class_names), dropout=settings.dropout)
     if settings.weights_pattern is not None:
         if resolved is None:
             raise InputError(
@@ -108,6 +112,11 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
             notes.append(
                 f"a warm start: {len(report.loaded):,} tensors that match {settings.weights_pattern!r} were loaded, and {len(report.new):,} begin fresh"
             )
+    if stage is not None:
+        options = {**backbone.made_with, "stage": stage}
+        backbone = truncate(backbone, stage)
+        backbone.made_as, backbone.made_with = name, options
+        notes.append(f"{name} up to its feature map {stage} of {len(backbone.body.channels) - 1}, and no farther")
     return Plan(
         settings=settings,
         task=_ONLY_TASK if settings.task == "auto" else settings.task,
@@ -173,7 +182,9 @@ def _passport(
     """Of the backbone as the run keeps it: without a classifier, and fed as it was here."""
     mean, std = scaling
     if found:
-        return replace(found, backbone=name, classes=None, class_names=(), mean=mean, std=std, centred=centred)
+        return replace(
+            found, backbone=name, options={**found.options, **options}, classes=None, class_names=(), mean=mean, std=std, centred=centred
+        )
     return Passport(
         name=f"{name} trained by fovea",
         sha256="",

@@ -299,7 +299,7 @@ _OURS = {
         "checkpoint",
         "bundle",
     },
-    "checkpoint": {"settings.json", BEST, LAST, FAILED},
+    "checkpoint": {"settings.json", "choice.json", BEST, LAST, FAILED},
     "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
 }
 

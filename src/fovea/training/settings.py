@@ -31,6 +31,7 @@ class TrainSettings(BaseModel):
     data: str
     task: str = "auto"
     strategy: str = "auto"
+    budget: str | None = None
     backbone: str = "auto"
     weights: str = "auto"
     head: str = "linear"

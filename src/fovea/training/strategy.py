@@ -86,6 +86,7 @@ class Learned:
         search: Choices that were compared by cross-validation: "name", "value", "loss", "std".
         notes: What was chosen and why.
         method: How it learned, with every choice spelt out; None where a head was solved for at once.
+        tried: Ways to learn that were compared before, as rows of `metrics.json`.
     """
 
     logits: Floats
@@ -94,10 +95,13 @@ class Learned:
     search: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     method: Method | None = None
+    tried: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Strategy(ABC):
     """One way to learn. A subclass is final; its registered function gets the plan."""
+
+    plan: Plan
 
     @abstractmethod
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:

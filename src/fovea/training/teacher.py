@@ -1,7 +1,10 @@
 """A student learns from what its teacher says of each varied picture: no labels are needed, and no two epochs are alike."""
 
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
 
 import cv2
 import numpy as np
@@ -10,9 +13,12 @@ from torch import nn
 
 from fovea.bundle.bundle import Bundle
 from fovea.embeddings.embedder import run_batches
+from fovea.files import cache_folder
 from fovea.loading.batches import Batches
+from fovea.loading.segments import no_room, reserve
 from fovea.models.heads.linear import LinearHead
 from fovea.models.network import Network, PixelBackbone
+from fovea.progress import Progress
 from fovea.training.standardise import Standardised
 from fovea.types import Floats, Pixels
 
@@ -66,6 +72,54 @@ class Taught(Batches):
 
     def name_of(self, row: int) -> str:
         return self.views.name_of(row)
+
+
+class Remembered(Batches):
+    """The variations of a few epochs, and what the teacher said of them, kept on the disk and shown again and again in new orders.
+
+    To vary a picture and to ask a large teacher takes longer than a step of a small student: of a long training it is then
+    done once for each variation, and not once for each time that it is shown. Used in a `with` block, at whose end the files go.
+
+    Args:
+        taught: Asked for its epochs 0 to `num_views`.
+        num_views: Variations of each picture. Which one an epoch shows differs from picture to picture.
+    """
+
+    def __init__(self, taught: Taught, num_views: int) -> None:
+        super().__init__(taught.rows, taught.targets, batch_size=taught.batch_size, shuffle=taught.shuffle, seed=taught.seed)
+        self.taught, self.num_views = taught, num_views
+        count, side = num_views * taught.num_examples, taught.size_px
+        answers = taught.teacher.num_features + taught.teacher.num_classes
+        self._files = [tempfile.TemporaryFile(dir=cache_folder()) for _ in range(2)]  # noqa: SIM115 - closed at the end of the block
+        try:
+            for file, num_bytes in zip(self._files, (count * side * side * 3, count * answers * 2), strict=True):
+                reserve(file.fileno(), num_bytes)
+        except OSError as error:
+            self.__exit__(None, None, None)
+            raise no_room(error, cache_folder()) from error
+        self._pixels = np.memmap(self._files[0], np.uint8, "r+", shape=(count, side, side, 3))
+        self._answers = np.memmap(self._files[1], np.float16, "r+", shape=(count, answers))
+
+    def __enter__(self) -> Self:
+        with Progress("asking the teacher", total=len(self._pixels)) as bar:
+            for view in range(self.num_views):
+                for places, (pixels, answers) in zip(self.taught.places(view), self.taught.epoch(view), strict=True):
+                    kept = view * self.num_examples + places
+                    self._pixels[kept], self._answers[kept] = pixels, answers
+                    bar.advance(len(places))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        for file in self._files:
+            file.close()
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Pixels, Floats]]:
+        for places in self.places(epoch, start_batch):
+            kept = (epoch + places) % self.num_views * self.num_examples + places
+            yield self._pixels[kept], self._answers[kept].astype(np.float32)
+
+    def name_of(self, row: int) -> str:
+        return self.taught.name_of(row)
 
 
 class Student(nn.Module):

@@ -1,4 +1,4 @@
-"""Fovea's own small backbone: MobileNetV2's blocks, narrower and shallower, for pictures of 96 px.
+"""Fovea's own small backbone: MobileNetV2's blocks, narrower, and halved once less, for pictures of 64 to 128 px.
 
 It is small enough to lie in the package, and quick on a processor. Its weights are learned by
 `fovea distill`; their passport says from what.
@@ -9,7 +9,7 @@ from fovea.models.backbones.mobilenet_v2 import MobileNetV2, Stages
 from fovea.models.origins import Origin
 
 _STEM, _FEATURES = 24, 512
-_STAGES: Stages = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 3, 2), (4, 80, 4, 2), (4, 112, 2, 1), (4, 192, 3, 2))
+_STAGES: Stages = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 3, 2), (4, 80, 4, 2), (4, 112, 2, 1), (4, 192, 3, 1))
 
 
 class FoveaTiny(MobileNetV2):
@@ -19,7 +19,7 @@ class FoveaTiny(MobileNetV2):
 @BACKBONES.add(
     BackboneInfo(
         channels=(24, 40, 112, _FEATURES),
-        strides=(4, 8, 16, 32),
+        strides=(4, 8, 16, 16),
         num_parameters=1_773_624,
         image_size_px=96,
         smallest_input_px=32,

@@ -15,7 +15,7 @@ from fovea.types import FeatureMaps
 # expansion, channels, repeats, stride of the first: table 2 of the paper
 Stages = tuple[tuple[int, int, int, int], ...]
 _STAGES: Stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-_LAST_OF_STRIDE = (1, 2, 4)  # stages whose output is the last at strides 4, 8 and 16; the head's map is the one at 32
+_LAST_OF_STRIDE = (1, 2, 4)  # stages whose output is the last at strides 4, 8 and 16; the head's map comes behind them
 
 
 class _Separable(nn.Module):
@@ -66,7 +66,7 @@ class MobileNetV2(Backbone):
         channels = stem
         self.conv_stem = conv2d(3, channels, 3, stride=2, padding=padding)
         self.bn1 = nn.BatchNorm2d(channels, eps=eps)
-        parts, last = [], {}
+        parts, last, shrunk = [], dict[int, tuple[int, int]](), 2
         for index, (expansion, out, repeats, stride) in enumerate(stages):
             blocks = []
             for repeat in range(repeats):
@@ -78,14 +78,15 @@ class MobileNetV2(Backbone):
                 )
                 channels = out
             parts.append(nn.Sequential(*blocks))
-            last[index] = out
+            shrunk *= stride
+            last[index] = (out, shrunk)
         self.blocks = nn.Sequential(*parts)
         self.num_features = num_features
         self.conv_head = conv2d(channels, self.num_features, 1)
         self.bn2 = nn.BatchNorm2d(self.num_features, eps=eps)
         self.classifier = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
-        self.channels = (*(last[i] for i in _LAST_OF_STRIDE), self.num_features)
-        self.strides = (4, 8, 16, 32)
+        self.channels = (*(last[i][0] for i in _LAST_OF_STRIDE), self.num_features)
+        self.strides = (*(last[i][1] for i in _LAST_OF_STRIDE), shrunk)
         _initialise(self)
 
     def forward_maps(self, x: torch.Tensor) -> FeatureMaps:

@@ -148,13 +148,21 @@ def _apart(own: Iterable[str], found: Iterable[str], answering: tuple[str, ...],
     return apart
 
 
-def save_weights(module: nn.Module, path: str | Path, passport: Passport) -> Path:
+def save_weights(module: nn.Module, path: str | Path, passport: Passport, *, half: bool = False) -> Path:
     """Writes a module's tensors as safetensors, whole or not at all, with the passport in the metadata.
+
+    Args:
+        module: Left as it was found.
+        path: The file.
+        passport: Of these weights.
+        half: Keep filters and matrices as float16, half as large; what counts for whole channels (biases, batch norm) stays exact.
 
     Raises:
         DiskFull, OutputError: The file could not be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     text = json.dumps(replace(passport, sha256="").to_json(), sort_keys=True)  # no file can hold its own digest
     return write_atomic(path, to_safetensors(tensors, metadata={METADATA_KEY: text}))  # one key: the order of several is by chance
 

@@ -13,8 +13,8 @@ from fovea.registry import Entry
 
 
 def options_of(entry: Entry[BackboneInfo]) -> set[str]:
-    """The names of a backbone's own options."""
-    return set(inspect.signature(entry.build).parameters) - {"num_classes"}
+    """The names of a backbone's options; `stage` is everyone's."""
+    return {*inspect.signature(entry.build).parameters, "stage"} - {"num_classes"}
 
 
 def stranger(entry: Entry[BackboneInfo], path: Path, digest: str, file: TensorFile) -> tuple[Passport, tuple[str, ...]]:
