@@ -46,6 +46,19 @@ class Mistake:
 
 
 @dataclass(frozen=True, eq=False)
+class Plot:
+    """A figure that another library has drawn.
+
+    Args:
+        title: What it shows.
+        png: The file's bytes.
+    """
+
+    title: str
+    png: bytes
+
+
+@dataclass(frozen=True, eq=False)
 class ReportData:
     """The whole content of a report.
 
@@ -68,6 +81,7 @@ class ReportData:
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
         mistakes: Of the same split, the most confident first.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
+        plots: Drawn elsewhere.
         tried: Ways to learn that "auto" compared, as in metrics.json: {name, n, accuracy, accuracy_ci95, seconds, verdict}.
         compared_on: The split that they were measured on.
         timing: As in metrics.json: {total_s, decode_s, ...}, in seconds.
@@ -94,6 +108,7 @@ class ReportData:
     reliability: Sequence[Json] = ()
     mistakes: Sequence[Mistake] = ()
     comparison: Sequence[Json] = ()
+    plots: Sequence[Plot] = ()
     tried: Sequence[Json] = ()
     compared_on: str = "test"
     timing: Mapping[str, float] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from fovea.report.findings import findings
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import ClassResult, Measured, class_results, class_totals, confused_pairs, measured, split_sizes
-from fovea.report.pictures import Embedded, embed
+from fovea.report.pictures import Embedded, embed, png_uri
 from fovea.types import SPLITS
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -126,6 +126,7 @@ def render(data: ReportData) -> str:
         epochs=epoch_rows(data.history),
         search=search[0] if search else None,
         chosen=search[1] if search else None,
+        plots=[(plot.title, png_uri(plot.png)) for plot in data.plots],
         tried=[*data.tried][:_LIST],
         tried_chart=tried_chart(data),
         comparison=[*data.comparison][:_LIST],

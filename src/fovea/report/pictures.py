@@ -40,3 +40,8 @@ def embed(pixels: Pixels) -> Embedded:
         raise ValueError(f"a picture of shape {pixels.shape} and type {pixels.dtype} could not be encoded")
     mime = "image/png" if tiny else "image/jpeg"
     return Embedded(Markup(f"data:{mime};base64,{base64.b64encode(encoded.tobytes()).decode()}"), width, height, tiny)
+
+
+def png_uri(content: bytes) -> Markup:
+    """The data URI of a PNG file."""
+    return Markup(f"data:image/png;base64,{base64.b64encode(content).decode()}")

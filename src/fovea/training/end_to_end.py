@@ -158,9 +158,9 @@ class EndToEnd(Strategy):
 
     def _watchers(self, pictures: StoredPictures, train: Ints) -> list[Watcher]:
         if not self.plan.log:
-            return []
+            return list(self.plan.watchers)
         shown = np.stack([pictures.read(int(row)) for row in train[:: max(1, len(train) // _NUM_SHOWN)][:_NUM_SHOWN]])
-        return [TensorBoard(self.plan.log, pictures=shown, class_names=self.plan.class_names)]
+        return [*self.plan.watchers, TensorBoard(self.plan.log, pictures=shown, class_names=self.plan.class_names)]
 
     def _scaling(self) -> Scaling | None:
         """Floats for a network on the processor; bytes for another device, which takes them four times as fast and scales them itself."""

@@ -14,7 +14,7 @@ from fovea.loading.stored import Inputs
 from fovea.models.network import Network
 from fovea.models.passport import Passport
 from fovea.registry import Registry
-from fovea.training.loop import Epoch
+from fovea.training.loop import Epoch, Watcher
 from fovea.training.method import Method
 from fovea.training.settings import OF_EPOCHS, TrainSettings
 from fovea.transforms.preprocessing import Preprocessing
@@ -38,6 +38,7 @@ class Plan:
         notes: What was chosen and why, in plain sentences.
         class_names: In the order of the head's outputs.
         log: A folder for TensorBoard; None writes no such log.
+        watchers: Called after each epoch, where there are any.
     """
 
     settings: TrainSettings
@@ -53,6 +54,7 @@ class Plan:
     augment: str = "none"
     notes: tuple[str, ...] = ()
     log: Path | None = None
+    watchers: tuple[Watcher, ...] = ()
     class_names: tuple[str, ...] = ()
 
     def embedder(self) -> Embedder:

@@ -82,7 +82,7 @@ class Frozen(AfterProbe):
         with inputs.store:
             history = fit(
                 network.head, learned_from, watched, method=method, goal=goal_of(method, targets[train], num_classes), checkpoint=checkpoint,
-                key=f"{key} {self.embedder.space} {plan.augment}",
+                key=f"{key} {self.embedder.space} {plan.augment}", watchers=plan.watchers,
             )  # fmt: skip
         scale.fold_into(network.head.dense_layers()[0])
         learned = Learned(predict_logits(network.head, vectors, 1024), self.embedder.onnx, history=history, notes=notes, method=method)

@@ -1,0 +1,291 @@
+"""What the backbone in the package sees: linear probes on frozen embeddings, beside random weights, handcrafted features and larger networks."""
+
+import csv
+import json
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.make_fovea_tiny import DATA, held_out
+
+from benchmarks.harness.child import measured, our_environment
+from benchmarks.harness.figures import Answer, Figure, Limit, Options, repeated, share
+from benchmarks.harness.places import PHOTOS, WEIGHTS, Skip, shared
+
+if TYPE_CHECKING:
+    from fovea.data import Source
+    from fovea.types import Floats, Item, Pixels
+
+ASKS = (
+    "What does a linear probe make of the packaged backbone's frozen embeddings, on cats and dogs, on 20 classes that its weights have never seen, and on digits, beside "
+    "the same network with random weights, handcrafted features, SqueezeNet 1.0, and MobileNetV2, its teacher? And how fast is it?"
+)
+REPEATS = 5
+_SQUEEZENET = "weights/squeezenet1_0_imagenet.safetensors"
+NEEDS = (PHOTOS, WEIGHTS, _SQUEEZENET, DATA)
+
+_OURS, _RANDOM = "fovea_tiny", "fovea_tiny, random weights"
+_TEACHER = "mobilenet_v2, the teacher"
+_SMALL_PX, _LARGE_PX = (64, 96, 128, 160), (128, 160, 224)
+_CATS_DOGS, _NEW, _DIGITS = "cats_dogs", "20 held-out classes", "digits"
+_NUM_TIMED = 6_000  # pictures: some seconds
+_TURN = 8
+_MOST_BYTES = 3_000_000
+
+
+@dataclass(frozen=True)
+class Way:
+    """A source of vectors, and the sides in pixels at which it may look: validation chooses one. No backbone: handcrafted features."""
+
+    name: str
+    backbone: str
+    weights: str
+    sides_px: tuple[int, ...]
+
+
+def measure(options: Options) -> Answer:
+    """Chooses each way's side on validation, then asks it about the test split, once; then times the packaged one.
+
+    Raises:
+        Skip: Data or weights are not here, or none lie in the package.
+    """
+    from fovea.models.weights.find import PACKAGED
+    from fovea.versions import versions
+
+    packaged = sorted(PACKAGED.glob(f"{_OURS}*.safetensors"))
+    if not packaged:
+        raise Skip("no weights lie in the package")
+    ways = [
+        Way(_OURS, _OURS, "auto", _SMALL_PX),
+        Way(_RANDOM, _OURS, "none", _SMALL_PX),
+        Way("handcrafted features", "", "", (64, 96, 128)),
+        Way("squeezenet1_0", "squeezenet1_0", str(shared(_SQUEEZENET)), _LARGE_PX),
+        Way(_TEACHER, "mobilenet_v2", str(shared(WEIGHTS)), _LARGE_PX),
+    ]
+    figures: list[Figure] = []
+    chosen: list[str] = []
+    right: dict[tuple[str, str], tuple[int, int]] = {}
+    with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
+        folder = Path(name)
+        for task, data in ((_CATS_DOGS, str(shared(PHOTOS))), (_NEW, str(_write_held_out(folder))), (_DIGITS, "digits")):
+            pictures = _Labelled(data)
+            for way in ways:
+                shares = {side: pictures.probe(way, side, "validation") for side in way.sides_px}
+                side = max(shares, key=lambda each: shares[each][0])
+                right[task, way.name] = hits, n = pictures.probe(way, side, "test")
+                limit = Limit(0.9, "at least") if (task, way.name) == (_CATS_DOGS, _OURS) else None
+                figures.append(share(f"{task}: {way.name}, at {side} px", hits, n, limit=limit))
+                chosen.append(
+                    f"{task}, {way.name}: " + ", ".join(f"{each} px {good / total:.1%}" for each, (good, total) in shares.items())
+                )
+                options.say(f"{task}, {way.name} at {side} px: {hits / n:.2%} of {n}")
+        figures += [_of_the_teacher(right), _over_random(right)]
+        words, environment = [sys.executable, "-m", "benchmarks.questions.packaged"], our_environment(folder / "cache")
+        turns = []
+        (folder / "onnx").mkdir()
+        _write_onnx(folder / "onnx")
+        for _ in range(options.repeats):
+            rate = json.loads(measured([*words, "rate"], environment=environment, folder=folder).output.splitlines()[-1])
+            opened = json.loads(
+                measured([*words, "open", str(folder / "onnx" / "tiny.onnx")], environment=environment, folder=folder).output.splitlines()[
+                    -1
+                ]
+            )
+            turns.append(rate | opened)
+        num_onnx = (folder / "onnx" / "tiny.onnx").stat().st_size
+    figures += [
+        repeated("embeds, both cores", [turn["rate"] for turn in turns], "pictures/s", limit=Limit(1500, "at least")),
+        repeated("its ONNX opens and answers in a fresh process without torch", [turn["seconds"] for turn in turns], "s", limit=Limit(1)),
+        repeated("bytes in the package", [float(sum(path.stat().st_size for path in packaged))], "", limit=Limit(_MOST_BYTES), of="files"),
+        repeated("bytes of its ONNX form", [float(num_onnx)], "", limit=Limit(_MOST_BYTES), of="files"),
+    ]
+    notes = [
+        "SqueezeNet and MobileNetV2 have learned from ImageNet, which holds cats, dogs and the held-out classes: they have seen them. fovea_tiny has seen none of the "
+        "held-out pictures or labels, and no photo of cats_dogs; its teacher's embedding has, and some breeds are among the 180 classes that it learned from.",
+        f"Held out, drawn by the seed in tools/make_fovea_tiny.py: {', '.join(_names())}. 162 pictures a class learn, 18 choose, the 30 of the official validation set are the test.",
+        "Each way's side in pixels is the one with the best share of the validation pictures: " + "; ".join(chosen) + ".",
+        "Handcrafted: histograms of gradients at two scales, of colours on a grid, and of local binary patterns.",
+        "Rate: random pictures of the network's own 96 px, already in memory, in turns of 8 on two threads. Opening: from the start of the first import to the first answer.",
+    ]
+    return Answer(figures, notes, versions=versions("numpy", "onnxruntime", "opencv-python-headless", "torch"))
+
+
+class _Labelled:
+    """Pictures of one task, their vectors by way and side, and probes on them."""
+
+    def __init__(self, data: str) -> None:
+        import numpy as np
+
+        from fovea.data import assign_splits, open_source
+        from fovea.embeddings.store import EmbeddingStore
+        from fovea.loading.scan import scan
+
+        self.data, self.store = data, EmbeddingStore()
+        with open_source(data) as source:
+            self.seen = scan(source)
+            self.num_classes = len(source.class_names)
+            self.targets = np.array([source.class_names.index(item.label or "") for item in self.seen.items])
+        self.splits = np.array(assign_splits(self.seen.items, self.seen.hashes, seed=0))
+        self._vectors = cache(self._look)
+
+    def probe(self, way: Way, side: int, split: str) -> tuple[int, int]:
+        """Learns on train, and answers the split: how many are right, of how many."""
+        import numpy as np
+
+        from fovea.training.logistic import fit_logistic
+
+        vectors, train, asked = self._vectors(way, side), np.flatnonzero(self.splits == "train"), np.flatnonzero(self.splits == split)
+        fitted = fit_logistic(vectors[train], self.targets[train], train, num_classes=self.num_classes, seed=0)
+        answers = (vectors[asked] @ fitted.weight.T + fitted.bias).argmax(1)
+        return int((answers == self.targets[asked]).sum()), len(asked)
+
+    def _look(self, way: Way, side: int) -> "Floats":
+        from fovea.data import open_source
+        from fovea.embeddings.extract import embed
+        from fovea.selection.choose import choose
+        from fovea.training.settings import checked
+        from fovea.training.strategies.probe import Probe
+
+        with open_source(self.data) as source:
+            if not way.backbone:
+                return _handcrafted(source, self.seen.items, side)
+            settings = checked(data=self.data, backbone=way.backbone, weights=way.weights, strategy="probe", image_size=side)
+            embedder = Probe(choose(settings, source)).embedder
+            return embed(source, self.seen.items, self.seen.hashes, embedder=embedder, store=self.store).vectors
+
+
+def _handcrafted(source: "Source", items: "Sequence[Item]", side: int) -> "Floats":
+    """(N, D): what was written by hand before networks learned it."""
+    import numpy as np
+
+    from fovea.data import decode
+    from fovea.loading.parallel import map_ordered
+    from fovea.transforms.preprocessing import square
+
+    way = square(side)
+    return np.stack(list(map_ordered(lambda item: _features(way.apply(decode(source.read(item), path=item.path).pixels)), items)))
+
+
+def _features(pixels: "Pixels") -> "Floats":
+    """Of one picture (S, S, 3): gradients (Dalal and Triggs 2005), colours on a grid of 4 x 4, and local binary patterns (Ojala 2002)."""
+    import cv2
+    import numpy as np
+
+    picture = cv2.resize(pixels, (64, 64), interpolation=cv2.INTER_AREA)
+    grey, hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)
+    parts = [cv2.HOGDescriptor((64, 64), (2 * cell, 2 * cell), (cell, cell), (cell, cell), 9).compute(grey).ravel() for cell in (8, 16)]
+    large = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.int16)
+    centre, (rows, columns) = large[1:-1, 1:-1], large.shape
+    around = [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0)]
+    codes = sum(((large[r : rows - 2 + r, c : columns - 2 + c] >= centre).astype(np.int16) << bit) for bit, (r, c) in enumerate(around))
+    cells = [block for band in np.array_split(np.asarray(codes), 2) for block in np.array_split(band, 2, axis=1)]
+    parts += [np.sqrt(np.bincount(block.ravel(), minlength=256) / block.size) for block in cells]
+    for band in np.split(hsv, 4):
+        for block in np.split(band, 4, axis=1):
+            counts = cv2.calcHist([np.ascontiguousarray(block)], [0, 1, 2], None, [6, 3, 3], [0, 180, 0, 256, 0, 256])
+            parts.append(np.sqrt(counts.ravel() / block[..., 0].size))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _of_the_teacher(right: dict[tuple[str, str], tuple[int, int]]) -> Figure:
+    """Our share above chance on the held-out classes, of the teacher's; the interval takes ours for uncertain and the teacher's as it is."""
+    from fovea.metrics.intervals import wilson
+
+    (ours, n), (theirs, _) = right[_NEW, _OURS], right[_NEW, _TEACHER]
+    chance = 1 / 20
+    low, high = ((edge - chance) / (theirs / n - chance) for edge in wilson(ours, n))
+    value = (ours / n - chance) / (theirs / n - chance)
+    return Figure(f"{_NEW}: above chance, of the teacher's", value, low, high, n, "pictures", "%", Limit(0.7, "at least"))
+
+
+def _over_random(right: dict[tuple[str, str], tuple[int, int]]) -> Figure:
+    """How far the interval of ours on digits begins above the end of the interval of random weights."""
+    from fovea.metrics.intervals import wilson
+
+    ours, random = wilson(*right[_DIGITS, _OURS]), wilson(*right[_DIGITS, _RANDOM])
+    apart = ours[0] - random[1]
+    return Figure(
+        f"{_DIGITS}: lower end of ours above the upper end of random weights",
+        apart,
+        apart,
+        apart,
+        right[_DIGITS, _OURS][1],
+        "pictures",
+        "%",
+        Limit(0, "at least"),
+    )
+
+
+def _names() -> list[str]:
+    with zipfile.ZipFile(shared(DATA)) as archive:
+        names = json.loads(archive.read("classes.json"))
+        return [str(names[label]).split(",")[0] for label in held_out(archive)]
+
+
+def _write_held_out(folder: Path) -> Path:
+    """The pictures of the held-out classes and their table."""
+    table, seen = folder / "held_out.csv", dict[str, int]()
+    with zipfile.ZipFile(shared(DATA)) as archive, open(table, "w", newline="", encoding="utf-8") as file:
+        kept_out, rows = held_out(archive), csv.writer(file)
+        rows.writerow(["path", "label", "split"])
+        for name in sorted(archive.namelist()):
+            side, _, label = name.rpartition("/")[0].partition("/")
+            if label in kept_out:
+                archive.extract(name, folder)
+                seen[label] = seen.get(label, 0) + (side == "train")
+                rows.writerow([name, label, "test" if side != "train" else "train" if seen[label] <= 162 else "validation"])
+    return table
+
+
+def _write_onnx(folder: Path) -> None:
+    """The ONNX form of the packaged weights, as a page loads it."""
+    from fovea.engines.to_onnx import half_weights, module_to_onnx
+    from fovea.recipes._weights_run import fresh_body
+
+    body, _, size_px = fresh_body(_OURS, "auto", None, seed=0)
+    (folder / "tiny.onnx").write_bytes(half_weights(module_to_onnx(body, size_px=size_px)))
+
+
+def _rate() -> dict[str, float]:
+    """Pictures a second, by the engine alone."""
+    import numpy as np
+
+    from fovea.data import open_source
+    from fovea.embeddings.embedder import embed_batches
+    from fovea.selection.choose import choose
+    from fovea.training.settings import checked
+    from fovea.training.strategies.probe import Probe
+
+    with open_source("digits") as source:
+        embedder = Probe(choose(checked(data="digits", backbone=_OURS, strategy="probe"), source)).embedder
+    size_px = embedder.preprocessing.size_px
+    turns = np.random.default_rng(0).integers(0, 256, (_NUM_TIMED // _TURN, _TURN, size_px, size_px, 3), np.uint8)
+    list(embed_batches(embedder.engine, turns[:50]))
+    started = time.perf_counter()
+    list(embed_batches(embedder.engine, turns))
+    return {"rate": _NUM_TIMED / (time.perf_counter() - started)}
+
+
+def _open(path: str) -> dict[str, float]:
+    """Seconds from the first import to the first answer."""
+    started = time.perf_counter()
+    import numpy as np
+
+    from fovea.engines import open_engine
+
+    engine = open_engine(Path(path).read_bytes())
+    engine(np.zeros((1, 96, 96, 3), np.uint8), ("embedding",))
+    seconds = time.perf_counter() - started
+    if "torch" in sys.modules:
+        raise RuntimeError("torch was imported")
+    return {"seconds": seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_rate() if sys.argv[1] == "rate" else _open(sys.argv[2])))
