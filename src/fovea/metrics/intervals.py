@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
 
-def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share, (low, high) in 0..1; (0, 1) where nothing was measured.
 
-    Successes need not be whole: a mean over several measurements of the same n has fractions.
+    Neither need be whole: a mean over several measurements of the same n has fractions, and so has an effective n.
     Unlike the textbook's normal interval it stays inside 0..1 and is right for few pictures and for shares near 1.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
@@ -18,6 +18,39 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def percentile_interval(value: float, drawn: Sequence[float], *, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The bootstrap's percentile interval of a share, (low, high) in 0..1, widened to hold `value`.
+
+    Args:
+        value: As measured.
+        drawn: The same of pictures that were drawn anew.
+        n: How many pictures. Where every draw says the same (nothing was wrong), drawing anew cannot show what was not met: Wilson's
+            interval of `n` stands in its place.
+        confidence: How often such an interval holds the truth.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    """
+    ordered = sorted(drawn)
+    if not ordered or ordered[0] == ordered[-1]:
+        return wilson(value * n, n, confidence=confidence)
+    tail = (1 - confidence) / 2
+    low, high = (ordered[round(part * (len(ordered) - 1))] for part in (tail, 1 - tail))
+    return min(value, low), max(value, high)
+
+
+def large_sample_interval(mean: float, deviation: float, n: int, *, confidence: float = 0.95, least: float = 0.0) -> tuple[float, float]:
+    """The normal interval of a mean of many values, (low, high), kept above `least`.
+
+    Args:
+        mean, deviation: Of the values.
+        n: How many; for a few, `mean_interval` is the right one.
+        confidence: How often such an interval holds the true mean.
+        least: What the mean cannot fall below.
+    """
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation / n**0.5
+    return max(least, mean - half), mean + half
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)) -> tuple[float, float]:

@@ -32,6 +32,18 @@ class SplitMetrics(BaseModel):
     ece: float
     nll: float
     confusion: list[list[int]]
+    balanced_accuracy: float | None = None  # None from here on: written before there was such a measure
+    balanced_accuracy_ci95: tuple[float, float] | None = None
+    macro_f1: float | None = None
+    macro_f1_ci95: tuple[float, float] | None = None
+    roc_auc: float | None = None
+    roc_auc_ci95: tuple[float, float] | None = None
+    average_precision: float | None = None
+    average_precision_ci95: tuple[float, float] | None = None
+    brier: float | None = None
+    brier_ci95: tuple[float, float] | None = None
+    calibration_error: float | None = None
+    calibration_error_ci95: tuple[float, float] | None = None
 
 
 class Timing(BaseModel):
@@ -300,7 +312,7 @@ _OURS = {
         "bundle",
     },
     "checkpoint": {"settings.json", BEST, LAST, FAILED},
-    "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
+    "bundle": {"bundle.json", "model.onnx", "golden.npz", "refusal.npz", "README.md"},
 }
 
 

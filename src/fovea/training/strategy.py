@@ -86,6 +86,7 @@ class Learned:
         search: Choices that were compared by cross-validation: "name", "value", "loss", "std".
         notes: What was chosen and why.
         method: How it learned, with every choice spelt out; None where a head was solved for at once.
+        embeddings: (N, D) of every row, as `onnx` gives them; None where a strategy keeps none, and then nothing is refused.
     """
 
     logits: Floats
@@ -94,6 +95,7 @@ class Learned:
     search: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     method: Method | None = None
+    embeddings: Floats | None = None
 
 
 class Strategy(ABC):
