@@ -84,10 +84,10 @@ def write_files(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def pack_arrays(arrays: Mapping[str, Pixels | Floats]) -> bytes:
-    """Arrays as the bytes of an `.npz`."""
+def pack_arrays(arrays: Mapping[str, Pixels | Floats], *, compressed: bool = True) -> bytes:
+    """Arrays as the bytes of an `.npz`; numbers without a pattern are hardly smaller compressed, and take a while."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -12,6 +12,7 @@ from fovea.types import Floats, Ints
 
 _LIMITS = (0.05, 20.0)
 _NUM_FOLDS = 5
+_FEWEST_A_CLASS = 10  # rows, for its two numbers: of fewer, one standard error is crossed by luck too often
 
 Doubles = npt.NDArray[np.float64]
 
@@ -90,7 +91,7 @@ def choose_calibration(logits: Floats, true: Ints, groups: Ints, *, seed: int = 
     """Temperature or vector scaling, by the log-likelihood of held-out rows in five folds.
 
     The simpler is taken unless the other is better by more than one standard error of their difference (Breiman et al., "Classification and
-    Regression Trees", 1984, section 3.4.3), row by row.
+    Regression Trees", 1984, section 3.4.3), row by row; and where there are fewer than ten rows a class.
 
     Args:
         logits: (N, K) of the validation rows, before calibration.
@@ -104,11 +105,14 @@ def choose_calibration(logits: Floats, true: Ints, groups: Ints, *, seed: int = 
         return Calibrated(plain, calibrated(logits, plain))
     folds = (np.random.default_rng(seed).permutation(len(names)) % _NUM_FOLDS)[numbers]
     by_temperature, by_vector = np.empty(logits.shape, np.float32), np.empty(logits.shape, np.float32)
+    enough = len(true) >= _FEWEST_A_CLASS * logits.shape[1]
     for fold in np.unique(folds):
         others, mine = folds != fold, folds == fold
-        vector = fit_vector(logits[others], true[others])
-        by_temperature[mine] = calibrated(logits[mine], Calibration(temperature=vector.temperature))
-        by_vector[mine] = calibrated(logits[mine], vector)
+        by_temperature[mine] = calibrated(logits[mine], Calibration(temperature=fit_temperature(logits[others], true[others])))
+        if enough:
+            by_vector[mine] = calibrated(logits[mine], fit_vector(logits[others], true[others]))
+    if not enough:
+        return Calibrated(plain, by_temperature)
     gains = log_losses(by_temperature, true) - log_losses(by_vector, true)
     error = float(gains.std(ddof=1)) / len(gains) ** 0.5
     told = f"than one temperature on held-out validation pictures: a loss lower by {gains.mean():.4f}, standard error {error:.4f}"

@@ -117,7 +117,7 @@ def write_bundle(
     files = {
         "model.onnx": model,
         "golden.npz": pack_arrays({name: values[:NUM_GOLDEN] for name, values in golden.items()}),
-        **({REFUSAL_FILE: pack_arrays(answering.refusal.arrays())} if answering.refusal else {}),
+        **({REFUSAL_FILE: pack_arrays(answering.refusal.arrays(), compressed=False)} if answering.refusal else {}),
         "README.md": printable(card(info)).encode(),
         "bundle.json": json_text(info.to_json(), indent=2).encode(),
     }

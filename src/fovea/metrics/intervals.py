@@ -108,3 +108,35 @@ def mcnemar(only_a: int, only_b: int) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def paired_bootstrap(only_a: int, only_b: int, n: int, *, num_resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """The paired bootstrap's 95 % interval of share B minus share A, where both answered the same n examples: (low, high) in -1..1.
+
+    Args:
+        only_a, only_b: Examples that only A, and that only B, had right.
+        n: All examples. Where A and B never differed, drawing anew cannot either: `paired_interval` stands in its place.
+        num_resamples: How often the examples are drawn anew.
+        seed: Draws them.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    """
+    if only_a + only_b == 0:
+        return paired_interval(only_b, only_a, n)
+    import numpy as np  # the rest of this file does without
+
+    drawn = np.random.default_rng(seed).multinomial(n, [only_a / n, only_b / n, (n - only_a - only_b) / n], size=num_resamples)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p-value as it counts where so many tests were made: below 0.05, at most one run in twenty of all of them finds anything by luck.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6:65.
+    """
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        worst = max(worst, min(1.0, p_values[index] * (len(p_values) - place)))
+        adjusted[index] = worst
+    return adjusted

@@ -67,6 +67,7 @@ class Metrics(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
+    format: int = RUN_FORMAT
     task: str
     strategy: str
     backbone: str
@@ -232,11 +233,14 @@ def load_metrics(path: str | Path) -> Metrics:
     """The `metrics.json` of a finished run.
 
     Raises:
-        InputError: There is no run, it is unfinished, or its file is broken.
+        InputError: There is no run, it is unfinished, its file is broken, or a newer Fovea wrote it.
     """
     run = RunFolder(Path(path))
     try:
-        return Metrics.model_validate_json(run.metrics.read_bytes())
+        found = json.loads(run.metrics.read_bytes())
+        said = found.get("format", RUN_FORMAT) if isinstance(found, dict) else None
+        if not (isinstance(said, int) and said > RUN_FORMAT):
+            return Metrics.model_validate(found)
     except FileNotFoundError as error:
         unfinished = run.settings.exists()
         raise InputError(
@@ -249,6 +253,12 @@ def load_metrics(path: str | Path) -> Metrics:
         raise InputError(
             f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again"
         ) from error
+    raise InputError(
+        f"the run {str(path)!r} was made by a newer Fovea",
+        got=f"metrics.json of format {said!r}",
+        expected=f"format {RUN_FORMAT}",
+        fix="read it with a newer copy of Fovea, or train again",
+    )
 
 
 def finished(path: str | Path, settings: TrainSettings) -> Metrics | None:
