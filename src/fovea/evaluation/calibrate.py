@@ -12,6 +12,7 @@ from fovea.types import Floats, Ints
 
 _LIMITS = (0.05, 20.0)
 _NUM_FOLDS = 5
+_TOLERANCE = 1e-4  # of the largest slope of the mean loss
 _FEWEST_A_CLASS = 10  # rows, for its two numbers: of fewer, one standard error is crossed by luck too often
 
 Doubles = npt.NDArray[np.float64]
@@ -82,7 +83,7 @@ def fit_vector(logits: Floats, true: Ints) -> Calibration:
         slope = np.concatenate([(unlike * warm).sum(axis=0) * np.exp(log_scale), unlike.sum(axis=0)])
         return value, slope + flat
 
-    found = minimize(loss, np.zeros(2 * num_classes), jac=True, method="L-BFGS-B").x
+    found = minimize(loss, np.zeros(2 * num_classes), jac=True, method="L-BFGS-B", options={"gtol": _TOLERANCE * len(true)}).x
     scale, shift = np.exp(found[:num_classes]), found[num_classes:]
     return Calibration(temperature=temperature, method="vector", scale=scale.tolist(), shift=shift.tolist())
 
