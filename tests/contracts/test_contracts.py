@@ -84,6 +84,7 @@ COMMANDS = {
     "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],
     "predict": ["bundle", "paths", "out", "top", "overwrite"],
     "evaluate": ["bundle", "data", "split"],
+    "compare": ["runs", "seed"],
     "bundle": ["backbone", "weights", "out", "classes", "image_size", "overwrite"],
     "models": ["name", "image_size"],
     "cache": ["clear"],

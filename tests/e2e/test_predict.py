@@ -18,7 +18,7 @@ def test_the_table_has_a_row_for_each_picture(probe_run, photos, tmp_path, capsy
     assert found.to_text().splitlines()[-1] == f"written to {tmp_path / 'answers.csv'}"
     rows = list(csv.DictReader((tmp_path / "answers.csv").open()))
     assert [row["path"] for row in rows] == [str(picture) for picture in pictures], "in the order in which they were asked for"
-    assert list(rows[0]) == ["path", "predicted", "probability", "cross", "disc", "problem"]
+    assert list(rows[0]) == ["path", "predicted", "probability", "cross", "disc", "prediction_set", "refused", "problem"]
     assert (rows[1]["predicted"], rows[1]["disc"]) == ("", "")
     assert "gone.png" in rows[1]["problem"]
     assert rows[0]["predicted"] in ("cross", "disc")

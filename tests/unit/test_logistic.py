@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from fovea.bundle.format import Calibration
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.training.logistic import deal, fit_logistic, out_of_fold
 from fovea.training.standardise import Standardised
@@ -26,7 +27,7 @@ def test_the_fit_is_that_of_a_reference(num_classes: int) -> None:
     ours = fit_logistic(inputs, targets, alone(targets), num_classes=num_classes, seed=0)
     scaled = (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
     reference = LogisticRegression(C=ours.strength, max_iter=5_000, tol=1e-8).fit(scaled, targets).predict_proba(scaled)
-    assert np.abs(calibrated(inputs @ ours.weight.T + ours.bias, 1.0) - reference).max() < 2e-3
+    assert np.abs(calibrated(inputs @ ours.weight.T + ours.bias, Calibration()) - reference).max() < 2e-3
 
 
 def test_two_classes_are_as_many_as_any() -> None:

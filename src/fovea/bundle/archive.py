@@ -15,13 +15,14 @@ from fovea.files import write_atomic
 from fovea.types import Floats, Pixels
 
 REQUIRED = ("bundle.json", "model.onnx", "golden.npz")
+OPTIONAL = ("refusal.npz",)
 MAX_BYTES = 4 << 30  # what a bundle's files, or its golden arrays, may unpack to: twice what an ONNX file can hold
 # what `zipfile` raises of archives that are broken, or packed in a way that it does not know
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, KeyError, NotImplementedError)
 
 
 def read_files(path: Path) -> dict[str, bytes]:
-    """The required files of a bundle by name.
+    """The files of a bundle by name: the required ones, and of the optional ones those that it has.
 
     Raises:
         BundleError: There is nothing there, it is something else, or a file is missing.
@@ -36,10 +37,10 @@ def read_files(path: Path) -> dict[str, bytes]:
     if path.is_dir():
         if not (path / "bundle.json").exists() and (path / "bundle" / "bundle.json").exists():
             path = path / "bundle"  # a run was named: its bundle is meant
-        names = {name for name in REQUIRED if (path / name).is_file()}
+        names = {name for name in (*REQUIRED, *OPTIONAL) if (path / name).is_file()}
         _check_complete(path, names)
         try:
-            return {name: (path / name).read_bytes() for name in REQUIRED}
+            return {name: (path / name).read_bytes() for name in names}
         except OSError as error:
             raise BundleError(
                 f"the bundle {str(path)!r} cannot be read: {error.strerror}",
@@ -49,9 +50,10 @@ def read_files(path: Path) -> dict[str, bytes]:
             ) from error
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_complete(path, set(archive.namelist()))
-            _check_members(archive, REQUIRED, str(path))
-            return {name: _read(archive, name) for name in REQUIRED}
+            names = {name for name in archive.namelist() if name in (*REQUIRED, *OPTIONAL)}
+            _check_complete(path, names)
+            _check_members(archive, names, str(path))
+            return {name: _read(archive, name) for name in names}
     except _BROKEN as error:
         if isinstance(error, BundleError):
             raise
@@ -75,25 +77,26 @@ def write_files(path: Path, files: dict[str, bytes]) -> Path:
         return write_atomic(path, fill)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        (path / "bundle.json").unlink(missing_ok=True)  # from here to the last line it is no bundle
+        for name in ("bundle.json", *OPTIONAL):  # from here to the last line it is no bundle
+            (path / name).unlink(missing_ok=True)
     for name in sorted(files, key=lambda name: name == "bundle.json"):
         write_atomic(path / name, files[name])
     return path
 
 
-def pack_arrays(arrays: Mapping[str, Pixels | Floats]) -> bytes:
-    """Arrays as the bytes of an `.npz`."""
+def pack_arrays(arrays: Mapping[str, Pixels | Floats], *, compressed: bool = True) -> bytes:
+    """Arrays as the bytes of an `.npz`; numbers without a pattern are hardly smaller compressed, and take a while."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def unpack_arrays(content: bytes, *, path: Path) -> dict[str, Floats]:
+def unpack_arrays(content: bytes, *, path: Path, name: str = "golden.npz") -> dict[str, Floats]:
     """The arrays of an `.npz`; nothing in it is executed."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
-            _check_members(loaded.zip, loaded.zip.namelist(), f"golden.npz of {path}")
-            return {name: loaded[name] for name in loaded.files}
+            _check_members(loaded.zip, loaded.zip.namelist(), f"{name} of {path}")
+            return {key: loaded[key] for key in loaded.files}
     except (
         *_BROKEN,
         TypeError,
@@ -102,7 +105,7 @@ def unpack_arrays(content: bytes, *, path: Path) -> dict[str, Floats]:
         if isinstance(error, BundleError):
             raise
         raise BundleError(
-            f"golden.npz of the bundle {str(path)!r} is broken",
+            f"{name} of the bundle {str(path)!r} is broken",
             got=str(error),
             expected="the arrays that were written with it",
             fix="copy the bundle again, or train again",

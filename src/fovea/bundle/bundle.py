@@ -10,7 +10,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from fovea.bundle.archive import read_files, unpack_arrays
+from fovea.bundle.conformal import sets_of
 from fovea.bundle.format import BUNDLE_FORMAT, BundleInfo
+from fovea.bundle.refusal import FILE as REFUSAL_FILE
+from fovea.bundle.refusal import Refusal, read_refusal
 from fovea.data import decode
 from fovea.engines import Engine, open_engine
 from fovea.errors import BundleError, UnreadableImage
@@ -34,12 +37,14 @@ class Bundle:
         path: Where it was read from.
         engine: Runs the model; safe from several threads.
         task: Knows what the outputs mean.
+        refusal: Tells pictures that are like nothing it was shown; None refuses none.
     """
 
     info: BundleInfo
     path: Path
     engine: Engine
     task: Task
+    refusal: Refusal | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -63,8 +68,12 @@ class Bundle:
         return preprocessing.apply(decode(content, path=path, min_side_px=preprocessing.min_side_px).pixels)
 
     def outputs(self, pixels: Pixels) -> dict[str, Floats]:
-        """uint8 (B, S, S, 3) as `prepare` gives -> the model's outputs."""
-        return self.engine(pixels)
+        """uint8 (B, S, S, 3) as `prepare` gives -> the model's outputs, and what the bundle adds to them.
+
+        That is `prediction_set`, bool (B, K), where it promises sets, and `refused`, bool (B,), where it can refuse.
+        """
+        found = self.engine(pixels)
+        return found | sets_of(found, self.info.conformal) | (self.refusal.judge(found["embedding"]) if self.refusal else {})
 
     def predict_bytes(self, content: bytes, *, path: str = "picture") -> Prediction:
         """What the model says of one image file."""
@@ -105,7 +114,9 @@ def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
     path = Path(path)
     files = read_files(path)
     info = _parse(files["bundle.json"], path)
-    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), create_task(info.task, info.class_names))
+    arrays = unpack_arrays(files[REFUSAL_FILE], path=path, name=REFUSAL_FILE) if info.refusal and REFUSAL_FILE in files else None
+    refusal = read_refusal(info.refusal, arrays, path=path)
+    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), create_task(info.task, info.class_names), refusal)
     golden = unpack_arrays(files["golden.npz"], path=path)
     check_golden(bundle.engine, golden, path=path)
     return bundle

@@ -25,11 +25,18 @@ class Output(BaseModel):
 
 
 class Calibration(BaseModel):
-    """What was done so that probabilities mean what they say. The temperature is already inside the model."""
+    """What was done so that probabilities mean what they say. It is already inside the model.
+
+    The probabilities are the softmax of logits / temperature * scale + shift, where `scale` and `shift` are one number a class, or None
+    (1 and 0) where the temperature alone is used.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     temperature: float = Field(default=1.0, gt=0)
+    method: Literal["temperature", "vector"] = "temperature"
+    scale: list[float] | None = None
+    shift: list[float] | None = None
 
 
 class TrainingData(BaseModel):

@@ -10,9 +10,11 @@ import torch
 from fovea.bundle.archive import pack_arrays, write_files
 from fovea.bundle.bundle import ALLOWED, TOLERANCE, differences
 from fovea.bundle.format import BundleInfo, Calibration, Output, TrainingData
+from fovea.bundle.refusal import FILE as REFUSAL_FILE
 from fovea.engines import open_engine
 from fovea.engines.to_onnx import OPSET, append_head
 from fovea.errors import ParityError
+from fovea.evaluation.answers import Answering
 from fovea.export.card import card
 from fovea.files import json_text, printable
 from fovea.models.network import Network, Published
@@ -36,7 +38,7 @@ class Trained:
         network: In torch: the reference.
         onnx: Its body, exported: pixels -> embedding; of a `Published` one pixels -> embedding and logits.
         backbone_name: Its name in the registry.
-        temperature: Divides the logits.
+        answering: What stands between its logits and its answers.
         preprocessing: From a decoded picture to the network's square.
         task: What the outputs mean.
         licences: Of the weights it started from.
@@ -45,7 +47,7 @@ class Trained:
     network: Network | Published
     onnx: bytes
     backbone_name: str
-    temperature: float
+    answering: Answering
     preprocessing: Preprocessing
     task: Task
     licences: tuple[str, ...] = ()
@@ -58,10 +60,17 @@ class Trained:
             with torch.inference_mode():
                 turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
                 embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
-                return {"probabilities": (logits / self.temperature).softmax(dim=1).numpy(), "embedding": embedding.numpy()}
+                return {"probabilities": self._calibrated(logits).softmax(dim=1).numpy(), "embedding": embedding.numpy()}
         finally:
             for part, training in modes:
                 part.training = training
+
+    def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
+        calibration = self.answering.calibration
+        logits = logits / calibration.temperature
+        if calibration.scale is None or calibration.shift is None:
+            return logits
+        return logits * torch.tensor(calibration.scale) + torch.tensor(calibration.shift)
 
 
 def write_bundle(
@@ -86,14 +95,17 @@ def write_bundle(
         ParityError: The engine answers differently; nothing was written.
     """
     layers = trained.network.head.arrays() if isinstance(trained.network, Network) else []
-    model = append_head(trained.onnx, layers, temperature=trained.temperature)
+    answering = trained.answering
+    model = append_head(trained.onnx, _scaled(layers, answering.calibration), temperature=answering.calibration.temperature)
     golden = _agreed(trained, model, pictures[:NUM_COMPARED])
     info = BundleInfo(
         task=trained.task.name,
         class_names=list(trained.task.class_names),
         preprocessing=trained.preprocessing,
         outputs={name: Output(**output) for name, output in trained.task.outputs(golden["embedding"].shape[1]).items()},
-        calibration=Calibration(temperature=trained.temperature),
+        calibration=answering.calibration,
+        conformal=answering.conformal,
+        refusal=answering.refusal.to_json() if answering.refusal else None,
         backbone=trained.backbone_name,
         strategy=strategy,
         training_data=training_data or TrainingData(),
@@ -105,10 +117,20 @@ def write_bundle(
     files = {
         "model.onnx": model,
         "golden.npz": pack_arrays({name: values[:NUM_GOLDEN] for name, values in golden.items()}),
+        **({REFUSAL_FILE: pack_arrays(answering.refusal.arrays(), compressed=False)} if answering.refusal else {}),
         "README.md": printable(card(info)).encode(),
         "bundle.json": json_text(info.to_json(), indent=2).encode(),
     }
     return write_files(path, files)
+
+
+def _scaled(layers: list[tuple[Floats, Floats]], calibration: Calibration) -> list[tuple[Floats, Floats]]:
+    """The layers with the scale and shift of vector scaling in the last one, so that it remains to divide by the temperature."""
+    if calibration.scale is None or calibration.shift is None:
+        return layers
+    (weight, bias), scale = layers[-1], np.asarray(calibration.scale)
+    shifted = bias * scale + np.asarray(calibration.shift) * calibration.temperature
+    return [*layers[:-1], ((weight * scale[:, None]).astype(np.float32), shifted.astype(np.float32))]
 
 
 def _agreed(trained: Trained, model: bytes, pictures: Pixels) -> dict[str, Arrays]:

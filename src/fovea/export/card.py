@@ -25,7 +25,7 @@ Backbone `{info.backbone}`, strategy `{info.strategy}`, learned from {learned}.
 ## How good it is
 {measured}
 
-It answers with one of its classes whatever the picture shows. On pictures unlike those it learned from, these figures do not hold.
+{_limits(info)} On pictures unlike those it learned from, these figures do not hold.
 
 ## How to ask it
 ```
@@ -37,3 +37,19 @@ or in any ONNX runtime: `model.onnx` takes `pixels`, uint8 (B, {size}, {size}, 3
 ## Licences
 {chr(10).join(f"- {licence}" for licence in info.licences) or "- none stated for the weights it started from"}
 """
+
+
+def _limits(info: BundleInfo) -> str:
+    """What it does where it is not sure, and where it cannot know."""
+    told = []
+    if info.conformal:
+        told.append(
+            f"Where it is not sure, `prediction_set` names the classes that together hold the right one at least {info.conformal['coverage']:.1%} of the time."
+        )
+    if not info.refusal:
+        return " ".join([*told, "It answers with one of its classes whatever the picture shows."])
+    told.append(
+        f"A picture that is like nothing it was shown is marked `refused`; so are {info.refusal['false_refusal']:.0%} of pictures that it knows. "
+        "Strange pictures that resemble known ones pass."
+    )
+    return " ".join(told)

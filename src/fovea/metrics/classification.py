@@ -1,6 +1,7 @@
 """Measures of a classifier: `probabilities` is float (N, K), `true` is int (N,) with the index of the right class."""
 
 import numpy as np
+import numpy.typing as npt
 
 from fovea.types import Floats, Ints
 
@@ -25,8 +26,13 @@ def confusion_matrix(probabilities: Floats, true: Ints) -> Ints:
 
 def negative_log_likelihood(probabilities: Floats, true: Ints) -> float:
     """Mean of -log(probability of the right class), in nats; the least confident answer counts as 1e-12, not as 0."""
+    return float(log_losses(probabilities, true).mean())
+
+
+def log_losses(probabilities: Floats, true: Ints) -> npt.NDArray[np.float64]:
+    """(N,) the same of each picture."""
     own = probabilities[np.arange(len(true)), true].astype(np.float64)
-    return float(-np.log(np.clip(own, 1e-12, 1.0)).mean())
+    return -np.log(np.clip(own, 1e-12, 1.0))
 
 
 def reliability(probabilities: Floats, true: Ints, *, num_bins: int = 15) -> list[dict[str, float]]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
 
-def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share, (low, high) in 0..1; (0, 1) where nothing was measured.
 
-    Successes need not be whole: a mean over several measurements of the same n has fractions.
+    Neither need be whole: a mean over several measurements of the same n has fractions, and so has an effective n.
     Unlike the textbook's normal interval it stays inside 0..1 and is right for few pictures and for shares near 1.
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
     """
@@ -18,6 +18,39 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> tuple[float
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def percentile_interval(value: float, drawn: Sequence[float], *, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The bootstrap's percentile interval of a share, (low, high) in 0..1, widened to hold `value`.
+
+    Args:
+        value: As measured.
+        drawn: The same of pictures that were drawn anew.
+        n: How many pictures. Where every draw says the same (nothing was wrong), drawing anew cannot show what was not met: Wilson's
+            interval of `n` stands in its place.
+        confidence: How often such an interval holds the truth.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    """
+    ordered = sorted(drawn)
+    if not ordered or ordered[0] == ordered[-1]:
+        return wilson(value * n, n, confidence=confidence)
+    tail = (1 - confidence) / 2
+    low, high = (ordered[round(part * (len(ordered) - 1))] for part in (tail, 1 - tail))
+    return min(value, low), max(value, high)
+
+
+def large_sample_interval(mean: float, deviation: float, n: int, *, confidence: float = 0.95, least: float = 0.0) -> tuple[float, float]:
+    """The normal interval of a mean of many values, (low, high), kept above `least`.
+
+    Args:
+        mean, deviation: Of the values.
+        n: How many; for a few, `mean_interval` is the right one.
+        confidence: How often such an interval holds the true mean.
+        least: What the mean cannot fall below.
+    """
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation / n**0.5
+    return max(least, mean - half), mean + half
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = 0.95, bounds: tuple[float, float] = (0.0, 1.0)) -> tuple[float, float]:
@@ -75,3 +108,35 @@ def mcnemar(only_a: int, only_b: int) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def paired_bootstrap(only_a: int, only_b: int, n: int, *, num_resamples: int = 10_000, seed: int = 0) -> tuple[float, float]:
+    """The paired bootstrap's 95 % interval of share B minus share A, where both answered the same n examples: (low, high) in -1..1.
+
+    Args:
+        only_a, only_b: Examples that only A, and that only B, had right.
+        n: All examples. Where A and B never differed, drawing anew cannot either: `paired_interval` stands in its place.
+        num_resamples: How often the examples are drawn anew.
+        seed: Draws them.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    """
+    if only_a + only_b == 0:
+        return paired_interval(only_b, only_a, n)
+    import numpy as np  # the rest of this file does without
+
+    drawn = np.random.default_rng(seed).multinomial(n, [only_a / n, only_b / n, (n - only_a - only_b) / n], size=num_resamples)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / n, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Each p-value as it counts where so many tests were made: below 0.05, at most one run in twenty of all of them finds anything by luck.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6:65.
+    """
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        worst = max(worst, min(1.0, p_values[index] * (len(p_values) - place)))
+        adjusted[index] = worst
+    return adjusted

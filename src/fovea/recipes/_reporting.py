@@ -78,6 +78,7 @@ def write_train_report(
             validation=metrics.validation.model_dump() if metrics.validation else None,
             test=metrics.test.model_dump() if metrics.test else None,
             reliability=judged.model_dump()["reliability"] if judged else [],
+            answering={name: extra.get(name) for name in ("calibration", "conformal", "refusal")},
             mistakes=_mistakes(source, seen, probabilities, shown),
             timing=timing,
             versions=metrics.versions,

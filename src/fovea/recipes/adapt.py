@@ -8,12 +8,13 @@ import numpy as np
 
 from fovea.audit.survey import Survey, survey
 from fovea.bundle.archive import read_files
-from fovea.bundle.format import TrainingData
+from fovea.bundle.format import Calibration, TrainingData
 from fovea.data import Source, open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import read_head
 from fovea.errors import InputError, OutputError
-from fovea.evaluation.calibrate import calibrated, fit_temperature
+from fovea.evaluation.answers import Answering, fit_answering
+from fovea.evaluation.calibrate import calibrated
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, ready_folder, write_json
 from fovea.metrics.classification import negative_log_likelihood
@@ -136,13 +137,12 @@ def adapt(
             measured.append(Measured("old test pictures", *_right(kept, "test", (weight, bias), found)))
         measured.append(Measured("new test pictures", *_right(new, "test", (weight, bias), found)))
         judged = [pictures for pictures in (new, kept) if pictures]
-        logits = np.concatenate([each.vectors("validation") @ found[0].T + found[1] for each in judged])
-        temperature = fit_temperature(logits.astype(np.float32), np.concatenate([each.targets("validation") for each in judged]))
+        answering = _answering(judged, found, seed)
         plan.network.head = LinearHead.from_arrays(*found)
         result = Adapted(folder / "bundle", strength, tuple(each for each in measured if each.n), (*told, *notes))
         write_bundle(
             result.bundle,
-            Trained(plan.network, learner.embedder.onnx, plan.backbone_name, temperature, plan.preprocessing, goal, plan.licences),
+            Trained(plan.network, learner.embedder.onnx, plan.backbone_name, answering, plan.preprocessing, goal, plan.licences),
             pictures=some_pictures(source, [new.seen.items[i] for i in new.seen.rows["train"]], plan.preprocessing),
             strategy="adapt",
             training_data=TrainingData(hash=new.seen.data_hash, num_files=len(new.seen.rows["train"])),
@@ -212,6 +212,27 @@ def _old_pictures(
         return None, ("The old pictures are not at hand any more, so that nothing says what was forgotten: name them with --before.",)
 
 
+def _answering(judged: list[_Pictures], head: tuple[Floats, Floats], seed: int) -> Answering:
+    """Calibration, sets and refusal for the pictures of both users."""
+    splits = [(each, split) for split in ("train", "validation") for each in judged]
+    vectors = np.concatenate([each.vectors(split) for each, split in splits])
+    num_train = sum(len(each.rows("train")) for each in judged)
+    return fit_answering(
+        (vectors @ head[0].T + head[1]).astype(np.float32),
+        vectors,
+        np.concatenate([each.targets(split) for each, split in splits]),
+        np.concatenate([_numbered(each.seen.groups[each.rows(split)], number) for number, (each, split) in enumerate(splits)]),
+        train=np.arange(num_train),
+        validation=np.arange(num_train, len(vectors)),
+        seed=seed,
+    )
+
+
+def _numbered(groups: Ints, user: int) -> Ints:
+    """Numbers of groups that no other user's have."""
+    return groups + user * (1 << 32)
+
+
 def _choose(
     new: _Pictures, kept: _Pictures | None, weight: Floats, bias: Floats, scale: Standardised, most_forgotten: float, seed: int
 ) -> tuple[float, list[str]]:
@@ -233,7 +254,7 @@ def _choose(
         for fold in range(num_folds):
             mine, others = folds == fold, folds != fold
             w, b = fit_near(inputs[others], targets[others], weight, bias, strength=strength, scale=scale) if strength else (weight, bias)
-            held.append(negative_log_likelihood(calibrated(inputs[mine] @ w.T + b, 1.0), targets[mine]))
+            held.append(negative_log_likelihood(calibrated(inputs[mine] @ w.T + b, Calibration()), targets[mine]))
         losses[strength] = float(np.mean(held))
         if kept and len(kept.rows("validation")):
             w, b = fit_near(inputs, targets, weight, bias, strength=strength, scale=scale) if strength else (weight, bias)

@@ -9,6 +9,7 @@ from fovea.bundle import Bundle, load_bundle
 from fovea.data import decode, open_source
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError, OutputError, WeightsError
+from fovea.evaluation.answers import Answering
 from fovea.export.bundles import NUM_COMPARED, Trained, write_bundle
 from fovea.files import ready_folder
 from fovea.models.backbone import BACKBONES, create_backbone, normalisation
@@ -78,7 +79,7 @@ def bundle(
         network,
         module_to_onnx(network, size_px=size_px, outputs=("embedding", "logits")),
         backbone,
-        1.0,
+        Answering(),
         central_crop(size_px, fraction=passport.crop_fraction),
         create_task("classification", names),
         (f"{passport.name}: {passport.licence}",),

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fovea.bundle.format import Calibration
 from fovea.data import assign_splits, decode, open_source
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError, OutputError
+from fovea.evaluation.answers import Answering
 from fovea.evaluation.calibrate import calibrated, fit_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import ready_folder, write_json
@@ -162,7 +164,8 @@ def demo(*, out: str = "fovea-demo", epochs: int = 10, seed: int = 0, overwrite:
     write_bundle(
         folder / "bundle",
         Trained(
-            kept.network, module_to_onnx(kept.network.body, size_px=_SIZE_PX), "convnet", kept.temperature, square(_SIZE_PX),
+            kept.network, module_to_onnx(kept.network.body, size_px=_SIZE_PX), "convnet", Answering(Calibration(temperature=kept.temperature)),
+            square(_SIZE_PX),
             create_task("classification", tuple(map(str, _SECOND))),
         ),
         pictures=pictures[digits.rows(_SECOND, "train")[:16]],
@@ -285,6 +288,6 @@ def _measured(
     """Calibrates on validation, then answers the test pictures, once."""
     validation, test = digits.examples(which, "validation"), digits.examples(which, "test")
     temperature = fit_temperature(predict_logits(network, digits.pictures, 256, rows=validation.rows), validation.targets[validation.rows])
-    probabilities = calibrated(predict_logits(network, digits.pictures, 256, rows=test.rows), temperature)
+    probabilities = calibrated(predict_logits(network, digits.pictures, 256, rows=test.rows), Calibration(temperature=temperature))
     metrics = create_task("classification", tuple(map(str, which))).metrics({"probabilities": probabilities}, test.targets[test.rows])
     return Way(name, network, temperature, metrics, seconds, count_parameters(network), history)

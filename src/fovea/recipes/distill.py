@@ -13,6 +13,7 @@ from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import module_to_onnx
+from fovea.evaluation.answers import Answering
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside
 from fovea.losses.distillation import distillation
@@ -172,7 +173,7 @@ def distill(
             )
             save_weights(body.backbone, run.checkpoint / BEST, passport)
             task, licences = create_task("classification", tuple(bundle.class_names)), tuple(bundle.info.licences)
-            trained = Trained(learner.network, module_to_onnx(body, size_px=size_px), name, 1.0, square(size_px), task, licences)
+            trained = Trained(learner.network, module_to_onnx(body, size_px=size_px), name, Answering(), square(size_px), task, licences)
             write_bundle(run.bundle, trained, pictures=shown, strategy="distill", training_data=TrainingData(num_files=len(train)))
         judged = [row for row in history if row.split == "validation"]
         agreement = min(judged, key=lambda row: row.loss).accuracy if judged else 0.0  # of the epoch whose weights are kept

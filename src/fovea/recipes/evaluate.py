@@ -36,6 +36,12 @@ class Report:
             f"right on {round(self.metrics['accuracy'] * n):,} of {n:,} pictures: {self.metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
             f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['ece']:.4f}",
         ]
+        if "set_coverage" in self.metrics:
+            lines.append(
+                f"sets hold the right class {self.metrics['set_coverage']:.1%} of the time, with {self.metrics['set_size']:.2f} classes on average"
+            )
+        if "refused" in self.metrics:
+            lines.append(f"refused as like nothing it was shown: {self.metrics['refused']:.1%}")
         if confusion := self.metrics.get("confusion"):
             lines[1:1] = [_baseline(self.class_names, confusion, low)]
             lines += ["", *_classes(self.class_names, confusion), *_mistakes(self.class_names, confusion)]

@@ -67,8 +67,8 @@ def predict(
     Args:
         bundle: A bundle folder, a .fovea file, or a run folder.
         paths: Picture files, or folders of them.
-        out: A CSV file to write the answers to: path, predicted, probability, then each class, and last the problem where
-            there is no answer.
+        out: A CSV file to write the answers to: path, predicted, probability, then each class, the classes that together are as
+            sure as was promised, whether the picture was refused, and last the problem where there is no answer.
         top: How many classes to name for each picture; by default five, and with --json all.
         overwrite: Replace a file that stands at `out` already.
 

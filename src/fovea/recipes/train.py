@@ -7,7 +7,7 @@ from fovea.audit.survey import survey
 from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
-from fovea.evaluation.calibrate import calibrated, fit_temperature
+from fovea.evaluation.answers import fit_answering
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.recipes._reporting import some_pictures, write_train_report
@@ -154,15 +154,26 @@ def train(
                     checkpoint=run.checkpoint,
                     key=seen.data_hash,
                 )
-                temperature = fit_temperature(learned.logits[rows["validation"]], targets[rows["validation"]])
+                answering = fit_answering(
+                    learned.logits,
+                    learned.embeddings,
+                    targets,
+                    seen.groups,
+                    train=rows["train"],
+                    validation=rows["validation"],
+                    seed=seed,
+                )
             plan = learner.plan  # with what was chosen
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
-                probabilities = calibrated(learned.logits, temperature)
-                measured = {
-                    split: goal.metrics({"probabilities": probabilities[index]}, targets[index]) if len(index) else None
+                embeddings = learned.embeddings
+                answers = {
+                    # of training pictures, which it was shown, none is strange
+                    split: answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
                     for split, index in rows.items()
                 }
+                measured = {split: goal.metrics(answers[split], targets[index]) if len(index) else None for split, index in rows.items()}
+                probabilities = answering.outputs(learned.logits)["probabilities"]
             predicted = probabilities.argmax(axis=1)
             write_csv(
                 run.predictions,
@@ -178,7 +189,7 @@ def train(
             with watch("export_s"):
                 write_bundle(
                     run.bundle,
-                    Trained(plan.network, learned.onnx, plan.backbone_name, temperature, plan.preprocessing, goal, plan.licences),
+                    Trained(plan.network, learned.onnx, plan.backbone_name, answering, plan.preprocessing, goal, plan.licences),
                     pictures=some_pictures(source, [seen.items[i] for i in rows["train"]], plan.preprocessing),
                     strategy=plan.strategy,
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
@@ -196,10 +207,11 @@ def train(
                 seed=seed,
                 command=command_line("train", data, out=out, **settings.model_dump(exclude={"data"}, exclude_defaults=True)),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
-                notes=[*plan.notes, *seen.notes, *learned.notes],
+                notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes],
                 weights=plan.weights_said,
                 image_size_px=plan.preprocessing.size_px,
-                temperature=temperature,
+                temperature=answering.calibration.temperature,
+                **answering.to_json(),
                 train=measured["train"],
                 search=learned.search,
                 tried=learned.tried,

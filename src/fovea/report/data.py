@@ -79,6 +79,7 @@ class ReportData:
         validation, test: As in metrics.json (n, accuracy, accuracy_ci95, top5_accuracy, ece, nll, confusion K x K with
             true classes as rows), or None where there is no such split.
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
+        answering: As in metrics.json: what was set on validation ({calibration, conformal, refusal}).
         mistakes: Of the same split, the most confident first.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
         plots: Drawn elsewhere.
@@ -106,6 +107,7 @@ class ReportData:
     validation: Json | None = None
     test: Json | None = None
     reliability: Sequence[Json] = ()
+    answering: Json = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()
     comparison: Sequence[Json] = ()
     plots: Sequence[Plot] = ()

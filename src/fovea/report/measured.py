@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.metrics.intervals import wilson
 from fovea.report.data import ReportData
 from fovea.report.words import number
 from fovea.types import Ints
@@ -49,8 +50,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fared: `recall` is the share of its pictures that were recognised, `precision` the share of the
-    answers with its name that were right; None where there were none.
+    """How one class fared: `recall` is the share of its pictures that were recognised, with its 95 % interval, `precision` the share
+    of the answers with its name that were right, `f1` the harmonic mean of both; None where there were none.
     """
 
     name: str
@@ -58,6 +59,9 @@ class ClassResult:
     right: int
     recall: float | None
     precision: float | None
+    lo: float = 0.0
+    hi: float = 1.0
+    f1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,9 @@ def class_results(result: Measured) -> list[ClassResult]:
             right=int(diagonal[k]),
             recall=float(diagonal[k] / rows[k]) if rows[k] else None,
             precision=float(diagonal[k] / columns[k]) if columns[k] else None,
+            lo=wilson(int(diagonal[k]), int(rows[k]))[0],
+            hi=wilson(int(diagonal[k]), int(rows[k]))[1],
+            f1=float(2 * diagonal[k] / (rows[k] + columns[k])) if rows[k] + columns[k] else None,
         )
         for k, name in enumerate(result.class_names)
     ]

@@ -20,6 +20,7 @@ from fovea.report.findings import findings
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import ClassResult, Measured, class_results, class_totals, confused_pairs, measured, split_sizes
+from fovea.report.more import measures, promises, tradeoff_charts
 from fovea.report.pictures import Embedded, embed, png_uri
 from fovea.types import SPLITS
 
@@ -121,6 +122,9 @@ def render(data: ReportData) -> str:
         bins=[b for b in bins if b.n],
         sure=sure_chart(bins, noun=data.noun),
         honesty=honesty(bins, result.ece if result else None),
+        measures=measures(data, result) if result else [],
+        tradeoffs=tradeoff_charts(data, result) if result else [],
+        promises=promises(data, result) if result else [],
         seen=seen,
         curves=history_charts(data, seen),
         epochs=epoch_rows(data.history),
@@ -183,11 +187,9 @@ def _matrix(result: Measured | None) -> list[tuple[str, list[Cell]]]:
 
 
 def _worst_first(results: Sequence[ClassResult]) -> list[ClassResult]:
-    """All classes in their order, or where there are too many those that are recognised least."""
-    if len(results) <= _TABLE_CLASSES:
-        return list(results)
-    known = [r for r in results if r.recall is not None]
-    return sorted(known, key=lambda r: (r.recall or 0.0, -r.n))[:_WEAKEST]
+    """The classes from the one that is recognised least; where there are too many, the first of them."""
+    known = sorted((r for r in results if r.recall is not None), key=lambda r: (r.recall or 0.0, -r.n))
+    return known[:_WEAKEST] if len(results) > _TABLE_CLASSES else known + [r for r in results if r.recall is None]
 
 
 def _class_counts(data: ReportData, splits: Sequence[str]) -> list[ClassCount]:

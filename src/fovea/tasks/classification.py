@@ -9,15 +9,27 @@ import cv2
 import numpy as np
 
 from fovea.errors import DataError
+from fovea.metrics.calibration import brier_scores, calibration_error, calibration_error_interval
 from fovea.metrics.classification import (
     accuracy,
     confusion_matrix,
     expected_calibration_error,
+    log_losses,
     negative_log_likelihood,
     reliability,
     top_k_accuracy,
 )
-from fovea.metrics.intervals import wilson
+from fovea.metrics.intervals import large_sample_interval, wilson
+from fovea.metrics.per_class import (
+    balanced_accuracy,
+    balanced_accuracy_interval,
+    f1_scores,
+    macro_f1,
+    macro_f1_interval,
+    precisions,
+    recalls,
+)
+from fovea.metrics.ranking import areas, average_precision, curves, ranking_intervals, roc_auc
 from fovea.tasks.task import TASKS, Task, TaskInfo
 from fovea.types import Floats, Ints, Pixels, Prediction
 
@@ -54,7 +66,10 @@ class ClassPrediction(Prediction):
         }
 
     def describe(self, top: int) -> str:
-        return ", ".join(f"{name} {share:.1%}" for name, share in self.top(top))
+        told = ", ".join(f"{name} {share:.1%}" for name, share in self.top(top))
+        if self.refused:
+            return f"like nothing it was shown (else {told})"
+        return told + (f" (one of {', '.join(self.prediction_set)})" if len(self.prediction_set) > 1 else "")
 
     def draw(self, pixels: Pixels) -> Pixels:
         height = max(24, pixels.shape[0] // 12)
@@ -84,10 +99,12 @@ class Classification(Task):
 
     def decode(self, outputs: dict[str, Floats]) -> list[Prediction]:
         predictions: list[Prediction] = []
-        for row in outputs["probabilities"]:
+        sets, refused = outputs.get("prediction_set"), outputs.get("refused")
+        for number, row in enumerate(outputs["probabilities"]):
             best = self.class_names[int(row.argmax())]
             named = {name: float(value) for name, value in zip(self.class_names, row, strict=True)}
-            predictions.append(ClassPrediction(best, named[best], named, (best,)))
+            together = (best,) if sets is None else tuple(self.class_names[k] for k in np.argsort(-row, kind="stable") if sets[number][k])
+            predictions.append(ClassPrediction(best, named[best], named, together, refused is not None and bool(refused[number])))
         return predictions
 
     def table(self, predictions: Sequence[tuple[str, Prediction]]) -> tuple[list[str], list[list[object]]]:
@@ -100,9 +117,11 @@ class Classification(Task):
                     found["class_name"],
                     f"{found['probability']:.6f}",
                     *(f"{found['probabilities'][name]:.6f}" for name in self.class_names),
+                    " | ".join(found["prediction_set"]),
+                    "yes" if found["refused"] else "no",
                 ]
             )
-        return ["path", "predicted", "probability", *self.class_names], rows
+        return ["path", "predicted", "probability", *self.class_names, "prediction_set", "refused"], rows
 
     def targets(self, labels: Sequence[str]) -> Ints:
         unknown = sorted(set(labels) - set(self.class_names))
@@ -131,10 +150,74 @@ class Classification(Task):
             "nll": negative_log_likelihood(probabilities, targets),
             "confusion": confusion_matrix(probabilities, targets).tolist(),
             "reliability": reliability(probabilities, targets),
+            **self._more(probabilities, targets),
+            **_promises(outputs, targets),
         }
+
+    def _more(self, probabilities: Floats, targets: Ints) -> dict[str, Any]:
+        """What one share of right answers does not tell: each class, every threshold, and the percentages themselves."""
+        confusion, n = confusion_matrix(probabilities, targets), len(targets)
+        losses, distances = log_losses(probabilities, targets), brier_scores(probabilities, targets)
+        auc_interval, precision_interval = ranking_intervals(probabilities, targets)
+        return {
+            "nll_ci95": list(large_sample_interval(float(losses.mean()), float(losses.std()), n)),
+            "brier": float(distances.mean()),
+            "brier_ci95": list(large_sample_interval(float(distances.mean()), float(distances.std()), n)),
+            "calibration_error": calibration_error(probabilities, targets),
+            "calibration_error_ci95": list(calibration_error_interval(probabilities, targets)),
+            "balanced_accuracy": balanced_accuracy(confusion),
+            "balanced_accuracy_ci95": list(balanced_accuracy_interval(confusion)),
+            "macro_f1": macro_f1(confusion),
+            "macro_f1_ci95": list(macro_f1_interval(confusion)),
+            "roc_auc": roc_auc(probabilities, targets),
+            "roc_auc_ci95": auc_interval,
+            "average_precision": average_precision(probabilities, targets),
+            "average_precision_ci95": precision_interval,
+            "per_class": self._per_class(probabilities, targets, confusion),
+            "curves": curves(probabilities, targets),
+        }
+
+    def _per_class(self, probabilities: Floats, targets: Ints, confusion: Ints) -> list[dict[str, Any]]:
+        columns = (
+            recalls(confusion),
+            precisions(confusion),
+            f1_scores(confusion),
+            *(values[0] for values in areas(probabilities, targets)),
+        )
+        rows = []
+        for k, name in enumerate(self.class_names):
+            recall, precision, f1, auc, average = (None if np.isnan(column[k]) else float(column[k]) for column in columns)
+            right, there, said = int(confusion[k, k]), int(confusion[k].sum()), int(confusion[:, k].sum())
+            rows.append(
+                {
+                    "class_name": name,
+                    "n": there,
+                    "recall": recall,
+                    "recall_ci95": list(wilson(right, there)),
+                    "precision": precision,
+                    "precision_ci95": list(wilson(right, said)),
+                    "f1": f1,
+                    "roc_auc": auc,
+                    "average_precision": average,
+                }
+            )
+        return rows
 
     def score(self, outputs: dict[str, Any], index: int) -> Any:
         return outputs["logits"][:, index]
+
+
+def _promises(outputs: dict[str, Any], targets: Ints) -> dict[str, Any]:
+    """How the sets and the refusal of a bundle kept what they promise, where it has them."""
+    found: dict[str, Any] = {}
+    n, sets, refused = len(targets), outputs.get("prediction_set"), outputs.get("refused")
+    if sets is not None:
+        held = int(sets[np.arange(n), targets].sum())
+        found |= {"set_coverage": held / n, "set_coverage_ci95": list(wilson(held, n)), "set_size": float(sets.sum(axis=1).mean())}
+    if refused is not None:
+        strange = int(refused.sum())
+        found |= {"refused": strange / n, "refused_ci95": list(wilson(strange, n))}
+    return found
 
 
 def _plain(name: str) -> str:

@@ -81,13 +81,13 @@ class EndToEnd(Strategy):
                 )  # fmt: skip
                 network.to("cpu")  # where it is exported, and compared with the export
                 onnx = module_to_onnx(network.body, size_px=plan.preprocessing.size_px)
-                logits = self._answers(onnx, inputs, targets)
+                logits, embeddings = self._answers(onnx, inputs, targets)
         except UnreadableImage as error:
             raise TrainingFailed(
                 f"a picture changed while the network was learning: {error.problem}", got=error.got, expected=error.expected, fix=error.fix
             ) from error
         self._keep(network, checkpoint / BEST)
-        return Learned(logits, onnx, history=history, notes=notes, method=method)
+        return Learned(logits, onnx, history=history, notes=notes, method=method, embeddings=embeddings)
 
     def _check_batch(self, num_train: int, device: torch.device) -> None:
         """Whether a batch fits into memory, and is one that batch norm can learn from.
@@ -112,8 +112,8 @@ class EndToEnd(Strategy):
         """Writes the backbone after each epoch that is the best so far: a training that fails later has not been for nothing."""
         return lambda network, history: self._keep(network, path) if is_best(method, history) else None
 
-    def _answers(self, onnx: bytes, pictures: StoredPictures, targets: Ints) -> Floats:
-        """Logits (N, K) of all pictures, by the engine that ships it, which is faster than torch on a processor; zeros where one cannot be read."""
+    def _answers(self, onnx: bytes, pictures: StoredPictures, targets: Ints) -> tuple[Floats, Floats]:
+        """Logits (N, K) and embeddings (N, D) of all pictures, by the engine that ships it, which is faster than torch on a processor; zeros where one cannot be read."""
         head, rows = self.plan.network.head, pictures.readable
         batches = self.as_they_are(pictures, targets, rows, scaled=False).epoch(0)
         engine = open_engine(onnx, name=self.plan.settings.engine)
@@ -123,8 +123,10 @@ class EndToEnd(Strategy):
             for vectors in embed_batches(engine, (pixels for pixels, _ in batches)):  # type: ignore[misc]
                 parts.append(vectors)
                 bar.advance(len(vectors))
-        logits[rows] = predict_logits(head, np.concatenate(parts), 1024)
-        return logits
+        embeddings: Floats = np.zeros((len(pictures), parts[0].shape[1]), np.float32)
+        embeddings[rows] = np.concatenate(parts)
+        logits[rows] = predict_logits(head, embeddings[rows], 1024)
+        return logits, embeddings
 
     def rates(self, inputs: StoredPictures, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, steps: int) -> RateCurve:
         """What each learning rate would come to, from where this strategy begins."""

@@ -32,6 +32,18 @@ class SplitMetrics(BaseModel):
     ece: float
     nll: float
     confusion: list[list[int]]
+    balanced_accuracy: float | None = None  # None from here on: written before there was such a measure
+    balanced_accuracy_ci95: tuple[float, float] | None = None
+    macro_f1: float | None = None
+    macro_f1_ci95: tuple[float, float] | None = None
+    roc_auc: float | None = None
+    roc_auc_ci95: tuple[float, float] | None = None
+    average_precision: float | None = None
+    average_precision_ci95: tuple[float, float] | None = None
+    brier: float | None = None
+    brier_ci95: tuple[float, float] | None = None
+    calibration_error: float | None = None
+    calibration_error_ci95: tuple[float, float] | None = None
 
 
 class Timing(BaseModel):
@@ -55,6 +67,7 @@ class Metrics(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
+    format: int = RUN_FORMAT
     task: str
     strategy: str
     backbone: str
@@ -220,11 +233,14 @@ def load_metrics(path: str | Path) -> Metrics:
     """The `metrics.json` of a finished run.
 
     Raises:
-        InputError: There is no run, it is unfinished, or its file is broken.
+        InputError: There is no run, it is unfinished, its file is broken, or a newer Fovea wrote it.
     """
     run = RunFolder(Path(path))
     try:
-        return Metrics.model_validate_json(run.metrics.read_bytes())
+        found = json.loads(run.metrics.read_bytes())
+        said = found.get("format", RUN_FORMAT) if isinstance(found, dict) else None
+        if not (isinstance(said, int) and said > RUN_FORMAT):
+            return Metrics.model_validate(found)
     except FileNotFoundError as error:
         unfinished = run.settings.exists()
         raise InputError(
@@ -237,6 +253,12 @@ def load_metrics(path: str | Path) -> Metrics:
         raise InputError(
             f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again"
         ) from error
+    raise InputError(
+        f"the run {str(path)!r} was made by a newer Fovea",
+        got=f"metrics.json of format {said!r}",
+        expected=f"format {RUN_FORMAT}",
+        fix="read it with a newer copy of Fovea, or train again",
+    )
 
 
 def finished(path: str | Path, settings: TrainSettings) -> Metrics | None:
@@ -300,7 +322,7 @@ _OURS = {
         "bundle",
     },
     "checkpoint": {"settings.json", "choice.json", BEST, LAST, FAILED},
-    "bundle": {"bundle.json", "model.onnx", "golden.npz", "README.md"},
+    "bundle": {"bundle.json", "model.onnx", "golden.npz", "refusal.npz", "README.md"},
 }
 
 

@@ -89,6 +89,7 @@ class Learned:
         notes: What was chosen and why.
         method: How it learned, with every choice spelt out; None where a head was solved for at once.
         tried: Ways to learn that were compared before, as rows of `metrics.json`.
+        embeddings: (N, D) of every row, as `onnx` gives them; None where a strategy keeps none, and then nothing is refused.
     """
 
     logits: Floats
@@ -98,6 +99,7 @@ class Learned:
     notes: tuple[str, ...] = ()
     method: Method | None = None
     tried: list[dict[str, Any]] = field(default_factory=list)
+    embeddings: Floats | None = None
 
 
 class Strategy(ABC):

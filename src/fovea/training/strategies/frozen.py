@@ -85,7 +85,8 @@ class Frozen(AfterProbe):
                 key=f"{key} {self.embedder.space} {plan.augment}", watchers=plan.watchers,
             )  # fmt: skip
         scale.fold_into(network.head.dense_layers()[0])
-        learned = Learned(predict_logits(network.head, vectors, 1024), self.embedder.onnx, history=history, notes=notes, method=method)
+        logits = predict_logits(network.head, vectors, 1024)
+        learned = Learned(logits, self.embedder.onnx, history=history, notes=notes, method=method, embeddings=vectors)
         return self.compared(learned, settings.method(self.default), "the head that saw varied pictures")
 
 

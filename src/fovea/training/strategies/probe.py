@@ -45,7 +45,9 @@ class Probe(Strategy):
             fitted = fit_logistic(inputs[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
             network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
             search = [{"name": "regularisation C", "value": c, "loss": loss, "std": std} for c, loss, std in fitted.search]
-            return Learned(inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,))
+            return Learned(
+                inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,), embeddings=inputs
+            )
         scale = Standardised(inputs[train])
         method = settings.method(_MLP)
         scaled, num_classes = scale.apply(inputs), network.head.arrays()[-1][1].shape[0]
@@ -60,7 +62,7 @@ class Probe(Strategy):
             key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )
         scale.fold_into(network.head.dense_layers()[0])
-        return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history, method=method)
+        return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history, method=method, embeddings=inputs)
 
 
 @STRATEGIES.add(

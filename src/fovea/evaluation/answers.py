@@ -1,0 +1,91 @@
+"""From what was learned to what may be said: probabilities that come true, sets that hold the answer, and "like nothing I was shown"."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from fovea.bundle.conformal import fit_sets, sets_of
+from fovea.bundle.format import Calibration
+from fovea.bundle.refusal import Refusal
+from fovea.evaluation.calibrate import calibrated, choose_calibration
+from fovea.evaluation.strange import fit_refusal
+from fovea.types import Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Answering:
+    """What stands between a network's logits and its answers; it is shipped with the network. By default nothing does.
+
+    Args:
+        calibration: Makes probabilities of logits.
+        conformal: The promise of the prediction sets, as `bundle.json` holds it; None promises none.
+        refusal: Tells strange pictures; None refuses none.
+        notes: What was chosen and why, in sentences.
+    """
+
+    calibration: Calibration = field(default_factory=Calibration)
+    conformal: dict[str, Any] | None = None
+    refusal: Refusal | None = None
+    notes: tuple[str, ...] = ()
+
+    def outputs(self, logits: Floats, embeddings: Floats | None = None) -> dict[str, npt.NDArray[Any]]:
+        """What a bundle's `outputs` would give of these pictures, without the embedding.
+
+        Args:
+            logits: (B, K).
+            embeddings: (B, D); None leaves out who is refused.
+        """
+        found: dict[str, npt.NDArray[Any]] = {"probabilities": calibrated(logits, self.calibration)}
+        refused = self.refusal.judge(embeddings) if self.refusal and embeddings is not None else {}
+        return found | sets_of(found, self.conformal) | refused
+
+    def to_json(self) -> dict[str, Any]:
+        """For `metrics.json`; `bundle.json` has the same under the same names."""
+        refusal = self.refusal.to_json() if self.refusal else None
+        return {"calibration": self.calibration.model_dump(), "conformal": self.conformal, "refusal": refusal}
+
+
+def fit_answering(
+    logits: Floats,
+    embeddings: Floats | None,
+    targets: Ints,
+    groups: Ints,
+    *,
+    train: Ints,
+    validation: Ints,
+    coverage: float = 0.95,
+    false_refusal: float = 0.05,
+    seed: int = 0,
+) -> Answering:
+    """Sets everything on the validation rows; the training rows serve as what the network was shown.
+
+    No row is used twice for one promise: sets are set on probabilities that a calibration gave which had not seen the row (in folds), so that
+    they do not take for granted what was fitted to them. Where a network stopped early by the same rows, that remains, and flatters
+    them a little.
+
+    Args:
+        logits: (N, K) of all rows, before calibration.
+        embeddings: (N, D) of all rows, as the shipped model gives them; None refuses nothing.
+        targets: (N,) classes.
+        groups: (N,) a number for each row: those of one number stand in one fold.
+        train, validation: Row numbers.
+        coverage: How often a prediction set shall hold the right class at least.
+        false_refusal: The share of pictures like these that may be refused by mistake.
+        seed: Draws folds, and which training rows are taken along.
+    """
+    if not len(validation):
+        return Answering()
+    chosen = choose_calibration(logits[validation], targets[validation], groups[validation], seed=seed)
+    conformal = fit_sets(chosen.held_out, targets[validation], coverage=coverage)
+    refusal = (
+        None
+        if embeddings is None
+        else fit_refusal(embeddings[train], targets[train], embeddings[validation], false_refusal=false_refusal, seed=seed)
+    )
+    notes = [chosen.note] if chosen.note else []
+    if conformal is None:
+        notes.append(
+            f"{len(validation)} validation pictures are too few to promise sets of classes, or to set from where on a picture is refused"
+        )
+    return Answering(chosen.calibration, conformal, refusal, tuple(notes))

@@ -1,0 +1,38 @@
+"""The parts of a report beyond accuracy: classes worst first, further measures, promises beside what came of them."""
+
+import re
+
+import html5lib
+import numpy as np
+
+from fovea.report import ReportData, render
+from fovea.tasks import create_task
+
+
+def test_classes_worst_first_and_what_was_promised() -> None:
+    true = np.repeat([0, 1, 2], 100)
+    probabilities = np.eye(3, dtype=np.float32)[np.where(np.arange(300) % 10 < true * 2, (true + 1) % 3, true)] * 0.7 + 0.1
+    sets = probabilities > 0.05
+    outputs = {"probabilities": probabilities, "prediction_set": sets, "refused": np.arange(300) < 12}
+    names = ["seldom wrong", "now and then", "often wrong"]
+    found = create_task("classification", tuple(names)).metrics(outputs, true)
+    answering = {"conformal": {"coverage": 0.95}, "refusal": {"false_refusal": 0.05}}
+    page = render(ReportData(title="three classes", class_names=names, test=found, answering=answering))
+    said = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index("<body") :])).replace("\N{NO-BREAK SPACE}", " ")
+    table = said[said.index("the weakest first") :]
+    assert [name for _, name in sorted((table.index(name), name) for name in names)] == names[::-1]
+    assert "60.0 %" in table
+    for words in (
+        "Balanced accuracy",
+        "Macro F1",
+        "ROC AUC",
+        "Average precision",
+        "Brier score",
+        "Calibration error",
+        "Log-likelihood loss",
+    ):
+        assert words in said
+    assert "at least 95.0 % of the time; here they did 100 %" in said
+    assert "here 4.0 % of 300 pictures were" in said
+    assert "ROC curve" in page
+    html5lib.HTMLParser(strict=True).parse(page)
