@@ -2,7 +2,8 @@
 
 from fovea.data.decode import MAX_PIXELS, Decoded, decode
 from fovea.data.opening import open_source
-from fovea.data.source import Source, check_classes
+from fovea.data.kinds import TargetKind, check_classes
+from fovea.data.source import Source
 from fovea.data.split import assign_folds, assign_splits, group_by_path, number_groups
 
 __all__ = [
