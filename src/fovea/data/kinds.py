@@ -48,6 +48,14 @@ class TargetKind(ABC):
     def classes(self, label: str | None) -> tuple[str, ...]:
         """The classes that a picture with this target is an example of; none where the kind has no classes."""
 
+    def order(self, label: str) -> tuple[object, ...]:
+        """What targets are sorted by where they are shown."""
+        return (label,)
+
+    def count(self, names: Sequence[str]) -> str:
+        """How many there are, in words: "2 classes"."""
+        return f"{len(names)} {self.one if len(names) == 1 else self.many}"
+
     @abstractmethod
     def strata(self, labels: Sequence[str | None]) -> list[tuple[str, ...]]:
         """For each picture what should be spread evenly over splits and folds: its classes, or in which part of the range it lies."""
@@ -156,6 +164,12 @@ class Numbers(TargetKind):
 
     def classes(self, label: str | None) -> tuple[str, ...]:
         return ()
+
+    def order(self, label: str) -> tuple[object, ...]:
+        return read_numbers(label)
+
+    def count(self, names: Sequence[str]) -> str:
+        return f"{super().count(names)} ({', '.join(names)})"
 
     def strata(self, labels: Sequence[str | None]) -> list[tuple[str, ...]]:
         """Fifths of the first number's range, each with as many pictures, called by their ends."""

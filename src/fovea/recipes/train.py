@@ -7,7 +7,7 @@ from fovea.audit.survey import survey
 from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
-from fovea.evaluation.calibrate import calibrated, fit_temperature
+from fovea.evaluation.activation import activated, settle_temperature
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.progress import say
@@ -15,9 +15,9 @@ from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
 from fovea.selection.choose import choose
-from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.run import Metrics, Run, Timing, begin, open_run
+from fovea.training.scaled import learn
 from fovea.training.settings import checked
 from fovea.training.state import history_table
 from fovea.training.strategy import create_strategy, uses
@@ -72,9 +72,10 @@ def train(
 
     Args:
         data: A folder of class folders; a folder with train, validation and test folders; a CSV with the columns path,
-            label and, if you like, split and group; a zip or tar of any of these; or a built-in name (digits, shapes).
+            label and, if you like, split and group (with labels, or target, in place of label); a zip or tar of any of these; or a built-in name (digits, shapes).
         out: The folder to write: report.html, metrics.json, bundle/ and more. An unfinished run there is resumed.
-        task: What is to be answered: "classification", or a plug-in's; "auto" takes it from the data.
+        task: What is to be answered: "classification" (one class), "multi_label" (any number of labels), "regression" (one or
+            more numbers), or a plug-in's; "auto" takes it from the data.
         strategy: "probe" learns a head on the embeddings of a frozen backbone; "frozen" does so from augmented pictures;
             "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" takes probe
             where pretrained weights are at hand.
@@ -145,10 +146,13 @@ def train(
             write_json(run.audit, seen.audit.to_json())
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
-            goal = create_task(plan.task, source.class_names)
-            targets, rows = goal.targets(seen.labels), seen.rows
+            goal, rows = plan.goal, seen.rows
+            targets = goal.targets(seen.labels)
             with watch("train_s"):
-                learned = learner.learn(
+                learned = learn(
+                    learner,
+                    plan.network,
+                    goal,
                     seen.inputs,
                     targets,
                     seen.groups,
@@ -157,22 +161,23 @@ def train(
                     checkpoint=run.checkpoint,
                     key=seen.data_hash,
                 )
-                temperature = fit_temperature(learned.logits[rows["validation"]], targets[rows["validation"]])
+                watched = rows["validation"]
+                temperature = settle_temperature(goal.activation, learned.logits[watched], targets[watched])
+                answers = activated(goal.activation, learned.logits, temperature)
+                settled = goal.settle({goal.answer: answers[watched]}, targets[watched], targets[rows["train"]])
+                goal = goal.settled(settled)
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
-                probabilities = calibrated(learned.logits, temperature)
                 measured = {
-                    split: goal.metrics({"probabilities": probabilities[index]}, targets[index]) if len(index) else None
+                    split: goal.metrics({goal.answer: answers[index]}, targets[index]) if len(index) else None
                     for split, index in rows.items()
                 }
-            predicted = probabilities.argmax(axis=1)
+            asked = sorted(rows["test"])
+            columns, judged = goal.judged([seen.labels[i] for i in asked], {goal.answer: answers[asked]})
             write_csv(
                 run.predictions,
-                ("path", "split", "true", "predicted", "probability"),
-                [
-                    (seen.items[i].path, "test", seen.items[i].label, source.class_names[predicted[i]], f"{probabilities[i].max():.6f}")
-                    for i in sorted(rows["test"])
-                ],
+                ("path", "split", *columns),
+                [(seen.items[i].path, "test", *row) for i, row in zip(asked, judged, strict=True)],
             )
 
             # Write what is shipped, what is read, and last of all what says that the run is finished.
@@ -185,6 +190,7 @@ def train(
                     strategy=plan.strategy,
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
+                    settled=settled,
                 )
             metrics = Metrics(
                 task=goal.name,
@@ -209,7 +215,7 @@ def train(
             with watch("report_s"):
                 if learned.history:
                     save_learning_curves([row.row() for row in learned.history], run.curves)
-                write_train_report(run, source, seen, probabilities, metrics, learned.history, watch.seconds())
+                write_train_report(run, source, seen, goal, answers, metrics, learned.history, watch.seconds())
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))
     return Run(run.path, metrics, run.report, run.bundle, seen.audit.num_unreadable)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fovea.tasks.told import Scatter, Told
 from fovea.types import Pixels
 
 Json = Mapping[str, Any]  # an object as it stands in metrics.json, audit.json or a row of history.csv
@@ -36,6 +37,7 @@ class Mistake:
         path: Its name in the data.
         true, predicted: Class names.
         probability: What the model gave to `predicted`, 0 to 1.
+        note: How far off or how sure, in words, in place of the probability; "" shows the probability.
     """
 
     pixels: Pixels
@@ -43,6 +45,7 @@ class Mistake:
     true: str
     predicted: str
     probability: float
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class ReportData:
         notes: What "auto" chose and why, one plain sentence each.
         noun: What one input is called ("picture", "photo", "sound"); an "s" makes the plural.
         class_names: All K names, in the order of the confusion matrix.
+        class_noun: What one of them is called: "class", "label".
         num_files: {split: files}.
         class_counts: {split: {class: files}}.
         examples: A few pictures per class.
@@ -67,6 +71,9 @@ class ReportData:
             true classes as rows), or None where there is no such split.
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
         mistakes: Of the same split, the most confident first.
+        told: What the task says of its own figures, where they are not a classifier's (accuracy, confusion, ...).
+        told_of: The split that these are of.
+        scatters: Answers against truth on that split, for numbers.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
         compared_on: The split that they were measured on.
         timing: As in metrics.json: {total_s, decode_s, ...}, in seconds.
@@ -81,6 +88,7 @@ class ReportData:
     notes: Sequence[str] = ()
     noun: str = "picture"
     class_names: Sequence[str] = ()
+    class_noun: str = "class"
     num_files: Mapping[str, int] = field(default_factory=dict)
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     examples: Sequence[Thumb] = ()
@@ -92,6 +100,9 @@ class ReportData:
     test: Json | None = None
     reliability: Sequence[Json] = ()
     mistakes: Sequence[Mistake] = ()
+    told: Told | None = None
+    told_of: str = "test"
+    scatters: Sequence[Scatter] = ()
     comparison: Sequence[Json] = ()
     compared_on: str = "test"
     timing: Mapping[str, float] = field(default_factory=dict)
