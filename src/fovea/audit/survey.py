@@ -98,7 +98,9 @@ def survey(
         groups[whole] = number_groups(readable, contents, together=together)
         for i, item in zip(whole, with_splits(readable, splits), strict=True):
             items[i] = item
-        audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs, scenes=scenes, kind=source.kind))
+        audit = examine(
+            Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs, scenes=scenes, kind=source.kind)
+        )
         leaking = [row for fault in audit.findings["leaks"].faults for row in fault.remove]
         if not keep_leaks:
             _check_some_left(source, items, whole, set(leaking))

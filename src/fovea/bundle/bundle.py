@@ -22,7 +22,9 @@ from fovea.types import Floats, Pixels, Prediction
 TOLERANCE = 1e-4  # largest difference of a probability between what made a bundle and what it answers
 _OF_SPREAD, _OF_SIZE = 1e-3, 1e-5  # the same of a number in units of its own: shares of how far the answers differ, and of the largest
 EMBEDDING_TOLERANCE = 1e-3  # the same of an embedding, as a share of its largest value: it has no scale of its own
-ALLOWED = f"probabilities within {TOLERANCE:g}, and embeddings (and numbers of other units) within {EMBEDDING_TOLERANCE:g} of their largest value"
+ALLOWED = (
+    f"probabilities within {TOLERANCE:g}, and embeddings (and numbers of other units) within {EMBEDDING_TOLERANCE:g} of their largest value"
+)
 _TURN = 8  # pictures a turn of a thread, as in embedding
 
 
@@ -53,7 +55,9 @@ class Bundle:
     def to_text(self) -> str:
         names = ", ".join(self.class_names[:10]) + (" ..." if len(self.class_names) > 10 else "")
         what = TASKS[self.info.task].info.kind or "names"
-        return f"{self.path}: {self.info.backbone}, {len(self.class_names)} {what} ({names}), pictures of {self.info.preprocessing.size_px} px"
+        return (
+            f"{self.path}: {self.info.backbone}, {len(self.class_names)} {what} ({names}), pictures of {self.info.preprocessing.size_px} px"
+        )
 
     def prepare(self, content: bytes, *, path: str = "picture") -> Pixels:
         """An image file's bytes -> the model's square, uint8 (S, S, 3).
@@ -107,7 +111,9 @@ def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
     path = Path(path)
     files = read_files(path)
     info = _parse(files["bundle.json"], path)
-    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), create_task(info.task, info.class_names).settled(info.settled))
+    bundle = Bundle(
+        info, path, open_engine(files["model.onnx"], name=engine), create_task(info.task, info.class_names).settled(info.settled)
+    )
     golden = unpack_arrays(files["golden.npz"], path=path)
     check_golden(bundle.engine, golden, path=path)
     return bundle

@@ -4,6 +4,7 @@ An item's `label` is the target as text, spelt in one way, so that tables, hashe
 differs between kinds is asked of `Source.kind`; what a model makes of it is the task's business (`fovea.tasks`).
 """
 
+import math
 import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -179,7 +180,9 @@ class Numbers(TargetKind):
         bounds = np.unique(np.quantile(values, np.linspace(0, 1, _NUM_BINS + 1)[1:-1], method="lower"))
         places = np.searchsorted(bounds, values, side="left")
         ends = {place: (values[places == place].min(), values[places == place].max()) for place in np.unique(places)}
-        return [(f"{ends[place][0]:.4g} to {ends[place][1]:.4g}",) for place in places]
+        span = float(np.ptp(values))
+        decimals = max(0, 2 - math.floor(math.log10(span))) if span else 0  # so many that the ends of two parts differ
+        return [(f"{ends[place][0]:.{decimals}f} to {ends[place][1]:.{decimals}f}",) for place in places]
 
     def check(self, items: Iterable[Item], *, location: str = "the data") -> None:
         known = [item for item in items if item.label is not None]

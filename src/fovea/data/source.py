@@ -46,9 +46,7 @@ class Source(ABC):
         kind: What the items' labels are: one class each, unless the source knows otherwise.
     """
 
-    def __init__(
-        self, name: str, location: str, items: Sequence[Item], *, ignored: Sequence[str] = (), kind: TargetKind = CLASSES
-    ) -> None:
+    def __init__(self, name: str, location: str, items: Sequence[Item], *, ignored: Sequence[str] = (), kind: TargetKind = CLASSES) -> None:
         self.name, self.location, self.ignored, self.kind = name, location, ignored, kind
         self.keep(items)
 

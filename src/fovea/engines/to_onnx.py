@@ -105,8 +105,10 @@ def append_head(
         graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
         graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["calibrated"]))
         flowing = "calibrated"
-    options = {"axis": 1} if activation == "softmax" else {}
-    graph.node.append(helper.make_node(activation.capitalize(), [flowing], [answer], **options))
+    ending = helper.make_node(activation.capitalize(), [flowing], [answer])
+    if activation == "softmax":
+        ending.attribute.append(helper.make_attribute("axis", 1))
+    graph.node.append(ending)
     graph.output.insert(0, helper.make_tensor_value_info(answer, TensorProto.FLOAT, ["B", num_classes]))
     onnx.checker.check_model(loaded)
     return bytes(loaded.SerializeToString())

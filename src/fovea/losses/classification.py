@@ -20,7 +20,7 @@ def which_class(values: torch.Tensor) -> torch.Tensor:
 def class_weights(targets: TargetArray, num_classes: int) -> Floats:
     """(K,) so that all classes count alike, however many pictures each has: n / (K * n of the class)."""
     counts = np.bincount(targets.astype(np.int64, copy=False), minlength=num_classes)
-    return (len(targets) / np.maximum(counts, 1) / num_classes).astype(np.float32)  # type: ignore[no-any-return]
+    return (len(targets) / np.maximum(counts, 1) / num_classes).astype(np.float32)
 
 
 @LOSSES.add(

@@ -34,7 +34,7 @@ def determination_of(predicted: Doubles, true: Doubles) -> Measure:
         mean = counts @ true / total
         variance = (counts * np.square(true - mean[:, None])).sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(variance > 0, 1 - counts @ errors / variance, np.nan)  # type: ignore[no-any-return]
+            return np.where(variance > 0, 1 - counts @ errors / variance, np.nan)
 
     return measure
 

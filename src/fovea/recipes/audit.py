@@ -175,9 +175,13 @@ def _look(
     known = store.get_facts(scanned.hashes, min_side_px=CHECK_SIDE_PX)
     facts, problems = check_pictures(source, items, scanned.hashes, known=known, keep=store.put_facts)
     spaces = spaces or spaces_at_hand(store, list(facts))
-    labels_of = {content: None if source.kind.graded else item.label for item, content in zip(items, scanned.hashes, strict=True) if content in facts}
+    labels_of = {
+        content: None if source.kind.graded else item.label for item, content in zip(items, scanned.hashes, strict=True) if content in facts
+    }
     pairs, scenes = without_scenes(near_pairs(store, facts, space=spaces[0] if spaces else None), labels_of)
-    seen = Seen(items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs, scenes=scenes, kind=source.kind)
+    seen = Seen(
+        items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs, scenes=scenes, kind=source.kind
+    )
     if not source.kind.exclusive:
         return seen, ["wrong labels were not looked for: that takes pictures of one class each"]
     if not spaces:

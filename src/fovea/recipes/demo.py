@@ -229,7 +229,8 @@ def _learn(network: Network, digits: Digits, which: Sequence[int], method: Metho
 def _measured(name: str, network: Network, digits: Digits, history: list[Epoch], seconds: float) -> Way:
     """Calibrates on validation, then answers the test pictures, once."""
     validation, test = digits.examples(_SECOND, "validation"), digits.examples(_SECOND, "test")
-    temperature = fit_temperature(predict_logits(network, digits.pictures, 256, rows=validation.rows), validation.targets[validation.rows])
+    true = validation.targets[validation.rows].astype(np.int64)
+    temperature = fit_temperature(predict_logits(network, digits.pictures, 256, rows=validation.rows), true)
     probabilities = calibrated(predict_logits(network, digits.pictures, 256, rows=test.rows), temperature)
     metrics = create_task("classification", tuple(map(str, _SECOND))).metrics({"probabilities": probabilities}, test.targets[test.rows])
     return Way(name, network, temperature, metrics, seconds, count_parameters(network), history)

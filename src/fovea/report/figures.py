@@ -133,7 +133,14 @@ def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description:
 
 
 def scatter_chart(
-    points: Sequence[tuple[float, float]], *, key: str, title: str, description: str, x_label: str, y_label: str, half_width: float | None = None
+    points: Sequence[tuple[float, float]],
+    *,
+    key: str,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    half_width: float | None = None,
 ) -> Markup:
     """Dots (x, y) on axes of one range, with the diagonal on which both are equal; an empty Markup where no point is finite.
 
@@ -150,7 +157,12 @@ def scatter_chart(
     ticks = _ticks(min(values), max(values), 5)
     lo, hi = ticks[0], ticks[-1]
     frame = _Frame((lo, hi), (lo, hi))
-    parts = [_axes(frame, ticks, ticks, x_label, y_label, figure)]
+    decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0])))  # so many that no two ticks read the same
+
+    def told(value: float) -> str:
+        return f"{value:.{decimals}f}" if decimals < 7 and abs(value) < 1e7 else figure(value)
+
+    parts = [_axes(frame, ticks, ticks, x_label, y_label, told, told)]
     if half_width is not None:
         corners = [(lo, lo + half_width), (hi - half_width, hi), (hi, hi), (hi, hi - half_width), (lo + half_width, lo), (lo, lo)]
         inside = " ".join(f"{frame.x(min(max(x, lo), hi)):.1f},{frame.y(min(max(y, lo), hi)):.1f}" for x, y in corners)

@@ -22,7 +22,7 @@ from fovea.metrics.multi_label import (
 from fovea.metrics.resampling import Measure, bootstrap
 from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.tasks.told import Table, Told, Wrong, figure, percent
+from fovea.tasks.told import Table, Told, Wrong, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
 _HALF = 0.5  # the threshold of a label that validation says too little of
@@ -104,10 +104,10 @@ class MultiLabel(Task):
 
     def settle(self, outputs: dict[str, Floats], targets: TargetArray, learned: TargetArray) -> dict[str, Any]:
         """For each label the threshold with the best F1 on validation, and the labels that most training pictures have together."""
-        scores, thresholds = outputs["probabilities"], {}
+        scores, true, thresholds = outputs["probabilities"], targets.astype(np.float32, copy=False), {}
         for k, name in enumerate(self.class_names):
-            enough = min(targets[:, k].sum(), (1 - targets[:, k]).sum()) >= _FEWEST if len(targets) else False
-            thresholds[name] = best_threshold(scores[:, k], targets[:, k])[0] if enough else _HALF
+            enough = min(true[:, k].sum(), (1 - true[:, k]).sum()) >= _FEWEST
+            thresholds[name] = best_threshold(scores[:, k], true[:, k])[0] if enough else _HALF
         [(commonest, _)] = Counter(tuple(np.flatnonzero(row).tolist()) for row in learned).most_common(1) or [((), 0)]
         return {"thresholds": thresholds, "commonest": [self.class_names[k] for k in commonest]}
 
@@ -166,11 +166,13 @@ class MultiLabel(Task):
         )
         interval, chance = metrics["mean_average_precision_ci95"], metrics["mean_average_precision_by_chance"]
         if measured is not None and interval is not None:
-            sentence += f" Mean average precision {measured:.3f} ({interval[0]:.3f} to {interval[1]:.3f}); by chance it would be {chance:.3f}."
+            sentence += (
+                f" Mean average precision {measured:.3f} ({interval[0]:.3f} to {interval[1]:.3f}); by chance it would be {chance:.3f}."
+            )
         rows = [
             (
-                name, f"{row['n']:,}", *(figure(row[part]) for part in ("average_precision",)), _ends(row["average_precision_ci95"]),
-                figure(row["by_chance"]), percent(row["recall"]), percent(row["precision"]), f"{row['threshold']:.2f}",
+                name, f"{row['n']:,}", _three(row["average_precision"]), _ends(row["average_precision_ci95"]),
+                _three(row["by_chance"]), percent(row["recall"]), percent(row["precision"]), f"{row['threshold']:.2f}",
             )
             for name, row in metrics["labels"].items()
         ]  # fmt: skip
@@ -188,7 +190,7 @@ class MultiLabel(Task):
             "All labels together, and what the same figures may be on other pictures like these.",
             ("Measure", "Value", "95 % interval"),
             [
-                (words, figure(metrics[name]), _ends(metrics[f"{name}_ci95"]))
+                (words, _three(metrics[name]), _ends(metrics[f"{name}_ci95"]))
                 for name, words in (
                     ("mean_average_precision", "Mean average precision"),
                     ("macro_f1", "F1, mean over labels (macro)"),
@@ -209,11 +211,11 @@ class MultiLabel(Task):
         wrong = said != (targets > 0)
         sure = np.where(wrong, np.where(said, probabilities, 1 - probabilities), 0.0)
         found = []
-        for row in np.flatnonzero(wrong.any(axis=1)):
+        for row in np.flatnonzero(wrong.any(axis=1)).tolist():
             k = int(sure[row].argmax())
             what = "wrongly names" if said[row, k] else "misses"
-            note = f"{what} {self.class_names[k]}, {percent(probabilities[row, k])} sure of it"
-            found.append(Wrong(int(row), _joined(split_labels(labels[row])), _joined(self._names(said[row])), note, float(sure[row, k])))
+            note = f"{what} {self.class_names[k]} ({percent(probabilities[row, k])})"
+            found.append(Wrong(row, _joined(split_labels(labels[row])), _joined(self._names(said[row])), note, float(sure[row, k])))
         return sorted(found, key=lambda each: -each.probability)
 
     def score(self, outputs: dict[str, Any], index: int) -> Any:
@@ -241,7 +243,7 @@ class MultiLabel(Task):
             advice.append(
                 (
                     f"“{name}” is found least well.",
-                    f"Its average precision is {figure(row['average_precision'])}, against {figure(metrics['mean_average_precision'])} over "
+                    f"Its average precision is {_three(row['average_precision'])}, against {_three(metrics['mean_average_precision'])} over "
                     "all labels. Look at its pictures among the mistakes: is the label missing or wrong? Then add pictures with it.",
                 )
             )
@@ -259,7 +261,11 @@ def _interval(measure: Measure, n: int) -> list[float] | None:
 
 
 def _ends(interval: Sequence[float] | None) -> str:
-    return "–" if interval is None else f"{figure(interval[0])} to {figure(interval[1])}"
+    return "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _joined(names: Sequence[str]) -> str:

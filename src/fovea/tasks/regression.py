@@ -20,7 +20,7 @@ from fovea.metrics.regression import (
 from fovea.metrics.resampling import Measure, bootstrap
 from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.tasks.told import Scatter, Table, Told, Wrong, figure, percent
+from fovea.tasks.told import Scatter, Table, Told, Wrong, beside, figure, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
 COVERAGE = 0.9  # of the interval around each answer
@@ -46,15 +46,15 @@ class NumbersPrediction(Prediction):
     def describe(self, top: int) -> str:
         parts = []
         for name, value in list(self.values.items())[:top]:
-            said = figure(value)
+            said = f"{value:,.6g}"
             if self.intervals:
                 low, high = self.intervals[name]
-                said += f" ({figure(low)} to {figure(high)})"
+                said = f"{beside(value, high - low)} ({beside(low, high - low)} to {beside(high, high - low)})"
             parts.append(said if len(self.values) == 1 else f"{name} {said}")
         return ", ".join(parts)
 
     def draw(self, pixels: Pixels) -> Pixels:
-        return with_caption(pixels, ", ".join(f"{name} {figure(value)}" for name, value in self.values.items()))
+        return with_caption(pixels, ", ".join(f"{name} {value:.6g}" for name, value in self.values.items()))
 
 
 class Regression(Task):
@@ -73,7 +73,10 @@ class Regression(Task):
 
     def outputs(self, num_features: int) -> dict[str, dict[str, Any]]:
         return {
-            "values": {"shape": ["B", len(self.class_names)], "meaning": "each number in the units of the data, in the order of class_names"},
+            "values": {
+                "shape": ["B", len(self.class_names)],
+                "meaning": "each number in the units of the data, in the order of class_names",
+            },
             "embedding": {"shape": ["B", num_features], "meaning": "the picture as the backbone sees it, before the head"},
         }
 
@@ -93,9 +96,7 @@ class Regression(Task):
         rows: list[list[object]] = []
         for path, prediction in predictions:
             found = prediction.to_json()
-            cells = [
-                [found["values"][name], *(found["intervals"][name] if found["intervals"] else ())] for name in self.class_names
-            ]
+            cells = [[found["values"][name], *(found["intervals"][name] if found["intervals"] else ())] for name in self.class_names]
             rows.append([path, *(f"{cell:.7g}" for group in cells for cell in group)])
         return header, rows
 
@@ -178,7 +179,9 @@ class Regression(Task):
             determinations.append(determination_of(said, true))
         if len(each) == 1:
             return {"n": n} | next(iter(each.values())) | {"targets": each}
-        return {"n": n} | _with_interval("r2", lambda counts: np.mean([one(counts) for one in determinations], axis=0), n) | {"targets": each}
+        return (
+            {"n": n} | _with_interval("r2", lambda counts: np.mean([one(counts) for one in determinations], axis=0), n) | {"targets": each}
+        )
 
     def told(self, metrics: Mapping[str, Any], *, split: str) -> Told | None:
         n, each = metrics["n"], metrics["targets"]
@@ -266,13 +269,14 @@ class Regression(Task):
         for row in np.argsort(-far.max(axis=1), kind="stable"):
             k = int(far[row].argmax())
             name = "" if len(self.class_names) == 1 else f"{self.class_names[k]} "
+            off = abs(float(errors[row, k]))
             where = "too high" if errors[row, k] > 0 else "too low"
             found.append(
                 Wrong(
                     int(row),
-                    f"{name}{figure(float(targets[row, k]))}",
-                    f"{name}{figure(float(outputs['values'][row, k]))}",
-                    f"{figure(abs(float(errors[row, k])))} {where}",
+                    f"{name}{beside(float(targets[row, k]), off)}",
+                    f"{name}{beside(float(outputs['values'][row, k]), off)}",
+                    f"{figure(off)} {where}" if off else "right",
                 )
             )
         return found

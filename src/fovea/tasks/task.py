@@ -109,7 +109,10 @@ class Task(ABC):
     def told(self, metrics: Mapping[str, Any], *, split: str) -> Told | None:
         """What one split's measures say; None where report and commands know these measures themselves (a classifier's)."""
         intervals = [name for name in metrics if f"{name}_ci95" in metrics]
-        said = [f"{name} {figure(metrics[name])} ({figure(metrics[f'{name}_ci95'][0])} to {figure(metrics[f'{name}_ci95'][1])})" for name in intervals]
+        said = [
+            f"{name} {figure(metrics[name])} ({figure(metrics[f'{name}_ci95'][0])} to {figure(metrics[f'{name}_ci95'][1])})"
+            for name in intervals
+        ]
         return Told(f"On {metrics['n']:,} {split} pictures: {', '.join(said) or 'nothing was measured'}.")
 
     def scatters(self, outputs: dict[str, Floats], targets: TargetArray) -> list[Scatter]:

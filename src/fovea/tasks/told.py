@@ -1,5 +1,6 @@
 """What a task says of its own figures, in plain values: the report, the card and the command line show them without knowing the task."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -82,7 +83,13 @@ class Told:
         for table in self.tables:
             cells = [[str(cell) for cell in row] for row in (table.header, *table.rows)]
             wide = [max(len(row[column]) for row in cells) for column in range(len(table.header))]
-            lines += ["", *("  ".join(cell.ljust(w) if not i else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, wide, strict=True))) for row in cells)]
+            lines += [
+                "",
+                *(
+                    "  ".join(cell.ljust(w) if not i else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, wide, strict=True)))
+                    for row in cells
+                ),
+            ]
         return lines
 
 
@@ -96,6 +103,14 @@ def figure(value: float | None) -> str:
     if abs(rounded) >= 100:
         return f"{rounded:,.0f}"
     return f"{rounded:.9f}".rstrip("0").rstrip(".") if abs(rounded) >= 1e-9 else f"{rounded:g}"
+
+
+def beside(value: float, apart: float | None) -> str:
+    """A number with as many digits as matter where numbers lie `apart`: 2,000.47 beside 0.09; three significant ones where that is unknown."""
+    if not apart or not math.isfinite(apart):
+        return figure(value)
+    decimals = min(max(1 - math.floor(math.log10(apart)), 0), 9)
+    return f"{value:,.{decimals}f}"
 
 
 def percent(share: float | None) -> str:

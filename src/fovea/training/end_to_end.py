@@ -139,7 +139,9 @@ class EndToEnd(Strategy):
             goal = goal_of(method, targets[train], batches.num_classes, device, self.plan.goal.loss)
             return find_rate(network, batches, method=method, goal=goal, groups=rates, steps=steps)
 
-    def augmented(self, pictures: StoredPictures, targets: TargetArray, rows: Ints, *, balanced: bool = False, scaled: bool = True) -> Loader:
+    def augmented(
+        self, pictures: StoredPictures, targets: TargetArray, rows: Ints, *, balanced: bool = False, scaled: bool = True
+    ) -> Loader:
         """Training pictures, varied anew in each epoch."""
         plan = self.plan
         augmentation = augmentation_of(plan.augment)

@@ -43,7 +43,7 @@ def _compare(inputs: Floats, true: Floats, groups: Ints, seed: int) -> list[tupl
     return [(strength, float(np.mean(found)), float(np.std(found))) for strength, found, _ in walked]
 
 
-def _each_by_itself(logits: Floats, true: Floats) -> tuple[float, Floats]:
+def _each_by_itself(logits: Floats, true: TargetArray) -> tuple[float, Floats]:
     """The loss of (N, K) logits, mean over pictures of the sum over labels, and its slope."""
     probabilities = sigmoid(logits)
     p = np.maximum(np.where(true > 0, probabilities, 1 - probabilities), 1e-30)

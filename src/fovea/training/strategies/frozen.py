@@ -22,7 +22,7 @@ from fovea.training.method import Method, Stopping
 from fovea.training.settings import OF_EPOCHS
 from fovea.training.standardise import Standardised
 from fovea.training.strategy import STRATEGIES, Learned, Plan, StrategyInfo
-from fovea.types import Floats, Ints, Pixels, TargetArray
+from fovea.types import Ints, Pixels, TargetArray
 
 
 class Embedded(Batches):
