@@ -8,7 +8,7 @@ import numpy.typing as npt
 from fovea.types import Floats
 
 _MOST, _FEWEST = 1_000, 200  # resamples: a thousand, and fewer only where that would take long
-_WORK = 4_000_000  # resamples times pictures
+_WORK = 1_500_000  # resamples times pictures
 _AT_ONCE = 2_000_000  # of them in memory at a time
 
 Measure = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]  # counts (R, N) -> a value for each resample, (R,)

@@ -45,7 +45,7 @@ class NumbersPrediction(Prediction):
 
     def describe(self, top: int) -> str:
         parts = []
-        for name, value in list(self.values.items())[:top]:
+        for name, value in self.values.items():
             said = f"{value:,.6g}"
             if self.intervals:
                 low, high = self.intervals[name]
