@@ -109,9 +109,9 @@ def test_the_report_opens_with_the_answer(runs, name, says):
 
 
 def test_data_of_another_kind_are_refused(runs, drawn, photos):
-    with pytest.raises(InputError, match="learned from labels, and .* has numbers"):
+    with pytest.raises(InputError, match=r"learned from labels, and .* has numbers"):
         fovea.evaluate(str(runs["labels"].bundle), str(drawn / "numbers.csv"))
-    with pytest.raises(InputError, match="learned from numbers, and .* has classes"):
+    with pytest.raises(InputError, match=r"learned from numbers, and .* has classes"):
         fovea.evaluate(str(runs["numbers"].bundle), str(photos))
     with pytest.raises(InputError, match="--task regression learns from one or more numbers"):
         choose_task("regression", open_source(photos))

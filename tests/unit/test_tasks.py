@@ -26,8 +26,8 @@ def test_every_task_passes_the_exam(name):
 
 
 def test_the_exam_finds_an_untrue_task(monkeypatch):
-    monkeypatch.setattr("fovea.tasks.regression.Regression.activation", "sigmoid")
-    with pytest.raises(ExamFailed, match="task regression"):
+    monkeypatch.setattr("fovea.tasks.regression.Regression.answer", "numbers")
+    with pytest.raises(ExamFailed, match=r"task regression: it declares \['embedding', 'values'\], and not 'numbers' and 'embedding'"):
         check_task("regression")
     monkeypatch.setattr("fovea.tasks.multi_label.MultiLabel.loss", "hinge")
     with pytest.raises(ExamFailed, match="its loss 'hinge' is none of"):

@@ -100,7 +100,9 @@ class MultiLabel(Task):
                 expected="only " + ", ".join(map(repr, self.class_names[:10])) + (" ..." if len(self.class_names) > 10 else ""),
                 fix="rename the labels, or train on this data",
             )
-        return np.array([[name in row for name in self.class_names] for row in rows], np.float32).reshape(len(labels), -1)
+        return np.array([[name in row for name in self.class_names] for row in rows], np.float32).reshape(
+            len(labels), len(self.class_names)
+        )
 
     def settle(self, outputs: dict[str, Floats], targets: TargetArray, learned: TargetArray) -> dict[str, Any]:
         """For each label the threshold with the best F1 on validation, and the labels that most training pictures have together."""
