@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+TargetArray = Ints | Floats  # what a loss takes: class numbers (N,), shares of the classes (N, K), or numbers (N, K)
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

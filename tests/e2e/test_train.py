@@ -138,7 +138,7 @@ def test_no_bundle_is_written_when_torch_and_the_engine_disagree(photos, tmp_pat
     from fovea.export import bundles
 
     append = bundles.append_head
-    monkeypatch.setattr(bundles, "append_head", lambda model, layers, *, temperature: append(model, layers, temperature=temperature * 1.5))
+    monkeypatch.setattr(bundles, "append_head", lambda *parts, temperature, **rest: append(*parts, temperature=temperature * 1.5, **rest))
     with pytest.raises(ParityError, match="answers differently"):
         fovea.train(str(photos), out=str(tmp_path / "run"), strategy="probe", backbone="mobilenet_v2", weights="none", image_size=64)
     assert not (tmp_path / "run" / "bundle").exists()

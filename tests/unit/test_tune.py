@@ -72,7 +72,7 @@ def test_a_search_finds_goes_on_and_trains(tmp_path: Path) -> None:
     assert json.loads((out / "tune.json").read_text())["best"] == second.best
     with pytest.raises(OutputError, match="other settings"):
         fovea.tune(str(data), out=str(out), trials=4, **(asked | {"epochs": 3}))
-    options = {name: value for name, value in second.best["options"].items()}
+    options = dict(second.best["options"])
     run = fovea.train(str(data), out=str(tmp_path / "run"), strategy="scratch", epochs=2, image_size=28, **options)
     assert run.metrics.validation is not None
     assert run.metrics.validation.nll < 5

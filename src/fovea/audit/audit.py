@@ -80,8 +80,7 @@ def examine(seen: Seen, *, notes: Sequence[str] = ()) -> Audit:
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for row in seen.rows:
         item = seen.items[row]
-        if item.label is not None:
-            counts.setdefault(item.split or "all", Counter())[item.label] += 1
+        counts.setdefault(item.split or "all", Counter()).update(seen.kind.classes(item.label))
     facts = [seen.fact(row) for row in seen.rows]
     sides = [[fact.width_px for fact in facts], [fact.height_px for fact in facts]]
     return Audit(

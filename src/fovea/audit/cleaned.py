@@ -15,8 +15,8 @@ from fovea.audit.audit import Audit
 from fovea.audit.finding import Seen
 from fovea.audit.near import families
 from fovea.data import Source, assign_splits
+from fovea.data.kinds import class_name
 from fovea.data.sniff import has_picture_suffix
-from fovea.data.source import class_name
 from fovea.errors import InputError, OutputError, writing
 from fovea.files import check_outside, hash_bytes, write_atomic
 from fovea.loading.parallel import chunks, map_ordered

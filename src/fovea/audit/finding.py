@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from fovea.audit.near import Pair
+from fovea.data.kinds import CLASSES, TargetKind
 from fovea.errors import UnreadableImage
 from fovea.registry import Registry
 from fovea.types import Item, PictureFacts
@@ -45,6 +46,7 @@ class Seen:
         near: Contents that show the same picture.
         scenes: Contents that show the same place, in one list for each.
         suspects: Pictures whose label is likely wrong; None where nobody asked.
+        kind: What the items' labels are.
     """
 
     items: Sequence[Item]
@@ -55,6 +57,7 @@ class Seen:
     near: Sequence[Pair] = ()
     scenes: Sequence[Sequence[str]] = ()
     suspects: Sequence[Suspect] | None = None
+    kind: TargetKind = CLASSES
 
     @cached_property
     def rows(self) -> list[int]:
@@ -71,8 +74,8 @@ class Seen:
 
     @cached_property
     def labels(self) -> Counter[str]:
-        """Pictures that can be read by class."""
-        return Counter(label for row in self.rows if (label := self.items[row].label) is not None)
+        """Pictures that can be read by class, or by label where they may have several."""
+        return Counter(name for row in self.rows for name in self.kind.classes(self.items[row].label))
 
     def fact(self, row: int) -> PictureFacts:
         return self.facts[self.hashes[row]]

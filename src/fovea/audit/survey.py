@@ -1,7 +1,7 @@
 """The survey: every picture looked at once, what cannot be used left out, and each of the rest put into its split."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from fovea.audit.finding import Seen
 from fovea.audit.known import near_pairs
 from fovea.audit.near import Pair, families
 from fovea.audit.scenes import without_scenes
-from fovea.data import Source, assign_splits, check_classes, group_by_path, number_groups
+from fovea.data import Source, assign_splits, group_by_path, number_groups
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import DataError, UnreadableImage
 from fovea.files import hash_json
@@ -89,15 +89,18 @@ def survey(
         whole = [i for i in range(len(seen.items)) if i not in problems]
         _check_none_gone(source, [seen.items[i] for i in whole], problems)
         pairs = near_pairs(store, {seen.hashes[i]: looked.facts[seen.hashes[i]] for i in whole})
-        pairs, scenes = without_scenes(pairs, {seen.hashes[i]: items[i].label for i in whole})
+        # numbers that differ do not tell another picture from another version of it
+        pairs, scenes = without_scenes(pairs, {seen.hashes[i]: None if source.kind.graded else items[i].label for i in whole})
         readable, contents = [items[i] for i in whole], [seen.hashes[i] for i in whole]
         together = _same_picture(pairs, contents)
-        splits, divided = _assign(readable, contents, together, seed)
+        splits, divided = _assign(source, readable, contents, together, seed)
         groups = np.full(len(items), -1, np.int64)
         groups[whole] = number_groups(readable, contents, together=together)
         for i, item in zip(whole, with_splits(readable, splits), strict=True):
             items[i] = item
-        audit = examine(Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs, scenes=scenes))
+        audit = examine(
+            Seen(items, seen.hashes, problems, looked.facts, ignored=source.ignored, near=pairs, scenes=scenes, kind=source.kind)
+        )
         leaking = [row for fault in audit.findings["leaks"].faults for row in fault.remove]
         if not keep_leaks:
             _check_some_left(source, items, whole, set(leaking))
@@ -112,7 +115,7 @@ def survey(
 
 def _check_none_gone(source: Source, whole: list[Item], problems: Mapping[int, UnreadableImage]) -> None:
     """Whether each class still has the pictures that learning takes, after the broken ones are left out."""
-    gone = sorted(set(source.class_names) - {item.label for item in whole})
+    gone = sorted(_classes(source, source.items) - _classes(source, whole))
     if gone:
         raise DataError(
             f"none of the pictures of {gone[0]!r} in {source.location!r} can be read",
@@ -120,31 +123,42 @@ def _check_none_gone(source: Source, whole: list[Item], problems: Mapping[int, U
             expected="at least two readable pictures of each class",
             fix="`fovea audit` names each broken file and how to mend it; mend them, or remove the class",
         )
-    check_classes(whole, location=source.location)
+    source.kind.check(whole, location=source.location)
 
 
 def _check_some_left(source: Source, items: Sequence[Item], whole: Sequence[int], leaking: set[int]) -> None:
     """Whether each class of train has a picture that stands in no other split."""
     train = [row for row in whole if items[row].split == "train"]
-    left = {items[row].label for row in train if row not in leaking}
-    gone = sorted({items[row].label or "" for row in train} - left)
-    if gone:
+    left = [items[row] for row in train if row not in leaking]
+    gone = sorted(_classes(source, [items[row] for row in train]) - _classes(source, left))
+    if gone or (train and not left):
         raise DataError(
-            f"all training pictures of {gone[0]!r} in {source.location!r} stand in validation or test too",
+            f"all training pictures{f' of {gone[0]!r}' if gone else ''} in {source.location!r} stand in validation or test too",
             got=f"{len(leaking):,} of {len(train):,} training pictures found again in another split, as they are or in another version",
             expected="training pictures that are not tested with",
             fix="remove them from the other splits, or learn from them all the same with --keep-leaks (the figures then flatter)",
         )
 
 
-def _assign(items: Sequence[Item], contents: Sequence[str], together: Sequence[Sequence[int]], seed: int) -> tuple[list[Split], list[str]]:
+def _classes(source: Source, items: Iterable[Item]) -> set[str]:
+    """The classes (or labels) that some of these pictures are examples of."""
+    return {name for item in items for name in source.kind.classes(item.label)}
+
+
+def _assign(
+    source: Source, items: Sequence[Item], contents: Sequence[str], together: Sequence[Sequence[int]], seed: int
+) -> tuple[list[Split], list[str]]:
     """The splits, versions of a picture on one side; where that would leave a split without a class, divided all the same, and a note."""
-    splits = assign_splits(items, contents, seed=seed, together=together)
+    strata = source.kind.strata([item.label for item in items])
+    splits = assign_splits(items, contents, seed=seed, together=together, strata=strata)
     if not together:
         return splits, []
-    apart = assign_splits(items, contents, seed=seed)
-    labels = [item.label for item in items]
-    if set(zip(apart, labels, strict=True)) <= set(zip(splits, labels, strict=True)):
+    apart = assign_splits(items, contents, seed=seed, strata=strata)
+
+    def standing(given: Sequence[Split]) -> set[tuple[Split, str]]:
+        return {(split, name) for split, names in zip(given, strata, strict=True) for name in names}
+
+    if standing(apart) <= standing(splits):
         return splits, []
     return apart, [
         "so many pictures are alike that keeping them together would leave a split without pictures of a class: they were divided, and the "
@@ -158,12 +172,11 @@ def _lacking(source: Source, items: Sequence[Item], rows: dict[Split, Ints]) -> 
         return
     purposes: dict[Split, str] = {"validation": "nothing could be calibrated on", "test": "nothing was measured on"}
     for split, purpose in purposes.items():
-        found = {items[row].label for row in rows[split]}
-        missing = [name for name in source.class_names if name not in found]
-        if not found:
+        missing = sorted(_classes(source, source.items) - _classes(source, [items[row] for row in rows[split]]))
+        if not len(rows[split]):
             yield f"there is no {split} picture: {purpose} pictures that were not learned from; add pictures, or groups if --split-by made too few"
         elif missing:
-            yield f"{split} has no picture of {missing[0]!r}{f' and {len(missing) - 1:,} more classes' if len(missing) > 1 else ''}"
+            yield f"{split} has no picture of {missing[0]!r}{f' and {len(missing) - 1:,} more {source.kind.many}' if len(missing) > 1 else ''}"
 
 
 def _notes(source: Source, items: Sequence[Item], num_together: int, num_leaking: int, keep_leaks: bool) -> tuple[str, ...]:

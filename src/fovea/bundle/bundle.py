@@ -19,12 +19,15 @@ from fovea.engines import Engine, open_engine
 from fovea.errors import BundleError, UnreadableImage
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.loading.readers import Reader
-from fovea.tasks import Task, create_task
+from fovea.tasks import TASKS, Task, create_task
 from fovea.types import Floats, Pixels, Prediction
 
 TOLERANCE = 1e-4  # largest difference of a probability between what made a bundle and what it answers
+_OF_SPREAD, _OF_SIZE = 1e-3, 1e-5  # the same of a number in units of its own: shares of how far the answers differ, and of the largest
 EMBEDDING_TOLERANCE = 1e-3  # the same of an embedding, as a share of its largest value: it has no scale of its own
-ALLOWED = f"probabilities within {TOLERANCE:g}, and embeddings within {EMBEDDING_TOLERANCE:g} of their largest value"
+ALLOWED = (
+    f"probabilities within {TOLERANCE:g}, and embeddings (and numbers of other units) within {EMBEDDING_TOLERANCE:g} of their largest value"
+)
 _TURN = 8  # pictures a turn of a thread, as in embedding
 
 
@@ -56,7 +59,10 @@ class Bundle:
 
     def to_text(self) -> str:
         names = ", ".join(self.class_names[:10]) + (" ..." if len(self.class_names) > 10 else "")
-        return f"{self.path}: {self.info.backbone}, {len(self.class_names)} classes ({names}), pictures of {self.info.preprocessing.size_px} px"
+        what = TASKS[self.info.task].info.kind or "names"
+        return (
+            f"{self.path}: {self.info.backbone}, {len(self.class_names)} {what} ({names}), pictures of {self.info.preprocessing.size_px} px"
+        )
 
     def prepare(self, content: bytes, *, path: str = "picture") -> Pixels:
         """An image file's bytes -> the model's square, uint8 (S, S, 3).
@@ -116,7 +122,8 @@ def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
     info = _parse(files["bundle.json"], path)
     arrays = unpack_arrays(files[REFUSAL_FILE], path=path, name=REFUSAL_FILE) if info.refusal and REFUSAL_FILE in files else None
     refusal = read_refusal(info.refusal, arrays, path=path)
-    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), create_task(info.task, info.class_names), refusal)
+    task = create_task(info.task, info.class_names).settled(info.settled)
+    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), task, refusal)
     golden = unpack_arrays(files["golden.npz"], path=path)
     check_golden(bundle.engine, golden, path=path)
     return bundle
@@ -151,12 +158,23 @@ def differences(answers: Mapping[str, Floats], expected: Mapping[str, Floats]) -
     """What differs by more than is allowed, in words; "" where nothing does."""
     told = []
     for name, right in expected.items():
-        allowed = EMBEDDING_TOLERANCE * float(np.abs(right).max(initial=0)) if name == "embedding" else TOLERANCE
+        allowed = _allowed(name, right)
         found = answers[name]
         apart = float(np.abs(found - right).max(initial=0)) if found.shape == right.shape else float("inf")
         if not apart <= allowed:  # also where it is not a number
             told.append(f"{name} apart by {apart:.2g}")
     return " and ".join(told)
+
+
+def _allowed(name: str, right: Floats) -> float:
+    """How far an output may be off."""
+    largest = float(np.abs(right).max(initial=0))
+    if name == "embedding":
+        return EMBEDDING_TOLERANCE * largest
+    if name == "probabilities":
+        return TOLERANCE
+    spread = float(np.ptp(right, axis=0).max(initial=0)) if len(right) else 0.0
+    return _OF_SPREAD * spread + _OF_SIZE * largest
 
 
 def _parse(content: bytes, path: Path) -> BundleInfo:

@@ -61,6 +61,7 @@ class BundleInfo(BaseModel):
     outputs: dict[str, Output]
     calibration: Calibration = Calibration()
     conformal: dict[str, Any] | None = None
+    settled: dict[str, Any] = Field(default_factory=dict)  # what the task decided on validation: thresholds, widths of intervals
     refusal: dict[str, Any] | None = None
     backbone: str
     strategy: str

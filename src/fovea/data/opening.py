@@ -12,7 +12,7 @@ from typing import cast
 from fovea.data.archives import open_archive
 from fovea.data.shards import is_shard
 from fovea.data.sniff import HEAD_BYTES, has_picture_suffix, sniff
-from fovea.data.source import SOURCES, Source, TreeSource, check_classes
+from fovea.data.source import SOURCES, Source, TreeSource
 from fovea.data.trees import FolderTree, Tree, list_pictures
 from fovea.errors import DataError, FoveaError, InputError
 from fovea.files import hash_bytes
@@ -31,13 +31,14 @@ def open_source(
     that one command means one thing everywhere; write "./digits" for the folder. A `Path` that exists is always a path.
 
     Args:
-        data: A folder of class folders; a folder with splits; a CSV (`path,label[,split][,group]`); a zip or tar of any of
+        data: A folder of class folders; a folder with splits; a CSV (`path,label[,split][,group]`, with
+            `labels` or `target` in place of `label` where a picture has several or a number); a zip or tar of any of
             these; a folder, or a pattern such as "shards/train-*.tar", of WebDataset tars or TFRecords; or a built-in name.
         seed: Of what is generated or drawn at random.
         max_items: Keep at most so many pictures, drawn at random, each class and split in its share; the number of scenes
             for generated data; None keeps all.
-        for_training: Whether a classifier is to be learned from them; False leaves out `check_classes`, which refuses
-            a single class, a class with one picture, and a class that train lacks.
+        for_training: Whether something is to be learned from them; False leaves out the check of their kind (`data.kinds`), which
+            refuses for example a single class, a class with one picture, and a class that train lacks.
         labelled: False also takes a folder or an archive of pictures in any order, and needs no classes.
 
     Raises:
@@ -61,7 +62,7 @@ def open_source(
         if max_items is not None and max_items < len(source.items):
             source.keep(_fewer(source.items, max_items, seed))
         if for_training and labelled:
-            check_classes(source.items, location=location)
+            source.kind.check(source.items, location=location)
     except BaseException:
         tree.close()
         raise

@@ -1,17 +1,14 @@
 """What every source is: addresses, labels, and bytes on demand."""
 
 import os
-import unicodedata
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from fovea.data.kinds import CLASSES, TargetKind
 from fovea.data.trees import FolderTree, Tree
-from fovea.errors import DataError
-from fovea.files import printable
 from fovea.registry import Registry
 from fovea.types import Item, Targets
 
@@ -46,19 +43,20 @@ class Source(ABC):
         items: Sorted by path.
         ignored: Files that are no pictures by their suffix, pictures outside any class folder, and class folders
             without a picture (these end in "/").
+        kind: What the items' labels are: one class each, unless the source knows otherwise.
     """
 
-    def __init__(self, name: str, location: str, items: Sequence[Item], *, ignored: Sequence[str] = ()) -> None:
-        self.name, self.location, self.ignored = name, location, ignored
+    def __init__(self, name: str, location: str, items: Sequence[Item], *, ignored: Sequence[str] = (), kind: TargetKind = CLASSES) -> None:
+        self.name, self.location, self.ignored, self.kind = name, location, ignored, kind
         self.keep(items)
 
     def keep(self, items: Sequence[Item]) -> None:
-        """Makes `items` the source's items, and their labels its classes, each spelt as `class_name` spells it."""
-        spelt = {item.label: class_name(item.label) for item in items if item.label is not None}
+        """Makes `items` the source's items, each label spelt as its kind spells it, and names the classes (labels, numbers) after them."""
+        spelt = {item.label: self.kind.spelt(item.label) for item in items if item.label is not None}
         if any(label != name for label, name in spelt.items()):
             items = [item if item.label is None else replace(item, label=spelt[item.label]) for item in items]
         self.items = items
-        self.class_names: tuple[str, ...] = tuple(sorted(set(spelt.values())))
+        self.class_names: tuple[str, ...] = self.kind.names(spelt.values())
 
     @abstractmethod
     def read(self, item: Item) -> bytes:
@@ -90,8 +88,17 @@ class Source(ABC):
 class TreeSource(Source):
     """A source whose files lie in a tree. `folder` is put before each item's path, with its "/"."""
 
-    def __init__(self, name: str, tree: Tree, items: Sequence[Item], *, ignored: Sequence[str] = (), folder: str = "") -> None:
-        super().__init__(name, tree.location, items, ignored=ignored)
+    def __init__(
+        self,
+        name: str,
+        tree: Tree,
+        items: Sequence[Item],
+        *,
+        ignored: Sequence[str] = (),
+        folder: str = "",
+        kind: TargetKind = CLASSES,
+    ) -> None:
+        super().__init__(name, tree.location, items, ignored=ignored, kind=kind)
         self._tree, self._folder = tree, folder
 
     def read(self, item: Item) -> bytes:
@@ -102,70 +109,3 @@ class TreeSource(Source):
 
     def close(self) -> None:
         self._tree.close()
-
-
-def class_name(label: str) -> str:
-    """A class's name as bundles, tables and messages can hold it, the same for data from any system.
-
-    macOS may write one accent as two characters where others write one; bytes that are not UTF-8 cannot be written as text.
-    """
-    return unicodedata.normalize("NFC", printable(label))
-
-
-def check_classes(items: Iterable[Item], *, location: str = "the data") -> None:
-    """Whether a classifier can be learned from these items at all; items without a label are not looked at.
-
-    Raises:
-        DataError: There is no picture, only one class, a class with one picture, or a class that stands in validation
-            or test but not in train.
-    """
-    counts: Counter[str] = Counter()
-    inner: set[str] = set()  # folders within class folders: looked at only where there is one class
-    learned: set[str] = set()
-    only_measured: dict[str, str] = {}
-    for item in items:
-        if item.label is None:
-            continue
-        counts[item.label] += 1
-        if len(counts) == 1:
-            inner.update(item.path.partition(f"{item.label}/")[2].split("/")[:-1][:1])
-        if item.split in ("validation", "test"):
-            only_measured.setdefault(item.label, item.split)
-        else:
-            learned.add(item.label)
-    if not counts:
-        raise DataError(
-            f"{location!r} holds no pictures",
-            got="0 pictures that can be read",
-            expected="a folder of class folders, each with pictures",
-            fix="check the path; pictures are found by their suffix (.jpg, .png, ...)",
-        )
-    if len(counts) == 1:
-        (name,) = counts
-        raise DataError(
-            f"{location!r} holds one class only: {name!r}",
-            got=f"{counts[name]} pictures, all of {name!r}",
-            expected="at least two classes",
-            fix=f"if the classes are {_named(sorted(inner))}, pass the folder {name!r} that holds them"
-            if len(inner) > 1
-            else "add a folder with pictures of something else, if need be of 'other'",
-        )
-    if missing := sorted(set(only_measured) - learned):
-        raise DataError(
-            f"{location!r} has no training pictures of {_named(missing)}",
-            got=f"{missing[0]!r} in {only_measured[missing[0]]}, and not in train",
-            expected="every class of validation and test also in train",
-            fix="add pictures of it to train, or remove it from the other splits; check how the class is spelt in each",
-        )
-    if single := sorted(name for name, count in counts.items() if count == 1):
-        raise DataError(
-            f"{location!r} holds only one picture of {_named(single)}",
-            got=f"1 picture of {single[0]!r} that can be read",
-            expected="at least two pictures of each class: one to learn from, one to check with",
-            fix="add pictures of it, or remove the class",
-        )
-
-
-def _named(names: Sequence[str], *, most: int = 5) -> str:
-    more = f" and {len(names) - most} more classes" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more

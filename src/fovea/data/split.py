@@ -32,12 +32,17 @@ class _Unit(NamedTuple):
     """Pictures that stay together: of one group, or of the same content."""
 
     members: list[int]
-    labels: tuple[tuple[str, int], ...]  # class name and number of pictures
+    labels: tuple[tuple[str, int], ...]  # class name (or another stratum) and number of pictures
     key: str
 
 
 def assign_splits(
-    items: Sequence[Item], content_hashes: Sequence[str], *, seed: int, together: Sequence[Sequence[int]] = ()
+    items: Sequence[Item],
+    content_hashes: Sequence[str],
+    *,
+    seed: int,
+    together: Sequence[Sequence[int]] = (),
+    strata: Sequence[Sequence[str]] | None = None,
 ) -> list[Split]:
     """The split of each item: 70 / 15 / 15 % train / validation / test, whatever the order of the items.
 
@@ -51,11 +56,13 @@ def assign_splits(
         content_hashes: Of each item's file.
         seed: Deals out data of fewer than 200 pictures; larger data do not depend on it.
         together: Places in `items` of pictures that are never divided either, for example near duplicates.
+        strata: What is spread evenly in place of classes, for each item one or several names (`TargetKind.strata`).
 
     Raises:
         InputError: The two lists differ in length.
     """
     _check_hashes(items, content_hashes)
+    strata = _one_each(items) if strata is None else strata
     splits: list[Split] = [item.split or "train" for item in items]
     given = {item.split for item in items} - {None}
     if given and ("validation" in given or "train" not in given):
@@ -65,7 +72,8 @@ def assign_splits(
     pool = [index for index, item in enumerate(items) if item.split in (None, "train")]
     place = {index: number for number, index in enumerate(pool)}
     linked = [[place[index] for index in links if index in place] for links in together]
-    plan = _Plan(_units([items[i] for i in pool], [content_hashes[i] for i in pool], linked), names, shares / shares.sum())
+    units = _units([items[i] for i in pool], [content_hashes[i] for i in pool], linked, [strata[i] for i in pool])
+    plan = _Plan(units, names, shares / shares.sum())
     if len(pool) < SMALL:
         plan.deal(seed)
     else:
@@ -77,7 +85,13 @@ def assign_splits(
 
 
 def assign_folds(
-    items: Sequence[Item], content_hashes: Sequence[str], *, num_folds: int, seed: int, together: Sequence[Sequence[int]] = ()
+    items: Sequence[Item],
+    content_hashes: Sequence[str],
+    *,
+    num_folds: int,
+    seed: int,
+    together: Sequence[Sequence[int]] = (),
+    strata: Sequence[Sequence[str]] | None = None,
 ) -> list[int]:
     """The fold of each item, 0 to num_folds - 1, for cross-validation: stratified by class, groups and equal files undivided.
 
@@ -90,12 +104,14 @@ def assign_folds(
         num_folds: How many.
         seed: Another seed deals them out otherwise.
         together: Places in `items` of pictures that are never divided either, for example near duplicates.
+        strata: As in `assign_splits`.
 
     Raises:
         InputError: There are fewer than two folds, or more folds than pictures that may be divided.
     """
     _check_hashes(items, content_hashes)
-    units = _units(items, content_hashes, together)
+    strata = _one_each(items) if strata is None else strata
+    units = _units(items, content_hashes, together, strata)
     if not 2 <= num_folds <= len(units):
         raise InputError(
             f"{len(items):,} pictures cannot be dealt out to {num_folds:,} folds",
@@ -103,7 +119,7 @@ def assign_folds(
             expected=f"2 to {len(units):,} folds" if len(units) > 1 else "at least two pictures that do not belong together",
             fix="ask for 5 folds, or fewer where there are few pictures",
         )
-    totals = Counter(item.label or "" for item in items)
+    totals = Counter(name for names in strata for name in names)
     in_fold: list[Counter[str]] = [Counter() for _ in range(num_folds)]
     sizes, folds = [0] * num_folds, [0] * len(items)
     for unit in sorted(units, key=lambda unit: (-len(unit.members), unit.labels[0][0], _position(str(seed), unit.key))):
@@ -126,7 +142,7 @@ def number_groups(items: Sequence[Item], content_hashes: Sequence[str], *, toget
     """
     _check_hashes(items, content_hashes)
     numbers = [0] * len(items)
-    for number, unit in enumerate(_units(items, content_hashes, together)):
+    for number, unit in enumerate(_units(items, content_hashes, together, _one_each(items))):
         for member in unit.members:
             numbers[member] = number
     return numbers
@@ -180,7 +196,14 @@ def _check_hashes(items: Sequence[Item], content_hashes: Sequence[str]) -> None:
         )
 
 
-def _units(items: Sequence[Item], content_hashes: Sequence[str], together: Sequence[Sequence[int]] = ()) -> list[_Unit]:
+def _one_each(items: Sequence[Item]) -> list[tuple[str, ...]]:
+    """Each item's class as its only stratum."""
+    return [(item.label or "",) for item in items]
+
+
+def _units(
+    items: Sequence[Item], content_hashes: Sequence[str], together: Sequence[Sequence[int]], strata: Sequence[Sequence[str]]
+) -> list[_Unit]:
     """What must stay together: everything that is linked by a group, by equal content or by `together`, through any number of steps."""
     parent = list(range(len(items)))
     first: dict[tuple[str, str], int] = {}
@@ -202,7 +225,7 @@ def _units(items: Sequence[Item], content_hashes: Sequence[str], together: Seque
         families.setdefault(root(index), []).append(index)
     units = []
     for members in families.values():
-        counts = Counter(items[i].label or "" for i in members)
+        counts = Counter(name for i in members for name in strata[i])
         groups = [group for i in members if (group := items[i].group) is not None]
         key = "group " + min(groups) if groups else "content " + min(content_hashes[i] for i in members)
         units.append(_Unit(members, tuple(sorted(counts.items())), key))
@@ -255,7 +278,8 @@ class _Plan:
                 left[label][side] -= n
         self._fill(sides)
         self._cover()
-        if max(self.weights, default=1) > 1:  # single pictures have met their quotas exactly
+        # single pictures of one class each have met their quotas exactly
+        if max((n for unit in self.units for n in (len(unit.members), len(unit.labels))), default=1) > 1:
             self._balance()
 
     def _needs(self, label: str) -> frozenset[int]:

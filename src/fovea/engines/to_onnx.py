@@ -58,17 +58,27 @@ def module_to_onnx(module: torch.nn.Module, *, size_px: int, outputs: tuple[str,
     return _fold(buffer.getvalue())
 
 
-def append_head(model: bytes, layers: list[tuple[Floats, Floats]], *, temperature: float, embedding: str = "embedding") -> bytes:
-    """Adds a head to an embedding model: dense layers with ReLU between them, calibration, softmax.
+def append_head(
+    model: bytes,
+    layers: list[tuple[Floats, Floats]],
+    *,
+    temperature: float,
+    embedding: str = "embedding",
+    answer: str = "probabilities",
+    activation: str = "softmax",
+) -> bytes:
+    """Adds a head to an embedding model: dense layers with ReLU between them, calibration, activation.
 
     Args:
         model: An ONNX file with the output `embedding`, (B, D).
         layers: (weight (out, in), bias (out,)) from the embedding to the logits; none where the file gives `logits` itself.
         temperature: The logits are divided by it; folded into the last layer.
         embedding: Name of the output that the head reads.
+        answer: Name of the output that it gives.
+        activation: What ends it: softmax, sigmoid or identity.
 
     Returns:
-        The file with the outputs `probabilities` (B, K) and `embedding` (B, D).
+        The file with the outputs `answer` (B, K) and `embedding` (B, D).
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -95,8 +105,11 @@ def append_head(model: bytes, layers: list[tuple[Floats, Floats]], *, temperatur
         graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
         graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["calibrated"]))
         flowing = "calibrated"
-    graph.node.append(helper.make_node("Softmax", [flowing], ["probabilities"], axis=1))
-    graph.output.insert(0, helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["B", num_classes]))
+    ending = helper.make_node(activation.capitalize(), [flowing], [answer])
+    if activation == "softmax":
+        ending.attribute.append(helper.make_attribute("axis", 1))
+    graph.node.append(ending)
+    graph.output.insert(0, helper.make_tensor_value_info(answer, TensorProto.FLOAT, ["B", num_classes]))
     onnx.checker.check_model(loaded)
     return bytes(loaded.SerializeToString())
 

@@ -3,14 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from fovea.bundle.conformal import fit_sets, sets_of
 from fovea.bundle.format import Calibration
 from fovea.bundle.refusal import Refusal
+from fovea.evaluation.activation import activated, settle_temperature
 from fovea.evaluation.calibrate import calibrated, choose_calibration
 from fovea.evaluation.strange import fit_refusal
-from fovea.types import Floats, Ints
+from fovea.tasks import Task
+from fovea.tasks.task import Activation
+from fovea.types import Floats, Ints, TargetArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +26,15 @@ class Answering:
         conformal: The promise of the prediction sets, as `bundle.json` holds it; None promises none.
         refusal: Tells strange pictures; None refuses none.
         notes: What was chosen and why, in sentences.
+        activation, answer: What makes answers of logits, and what that output is called: the task's.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
     conformal: dict[str, Any] | None = None
     refusal: Refusal | None = None
     notes: tuple[str, ...] = ()
+    activation: Activation = "softmax"
+    answer: str = "probabilities"
 
     def outputs(self, logits: Floats, embeddings: Floats | None = None) -> dict[str, npt.NDArray[Any]]:
         """What a bundle's `outputs` would give of these pictures, without the embedding.
@@ -36,6 +43,8 @@ class Answering:
             logits: (B, K).
             embeddings: (B, D); None leaves out who is refused.
         """
+        if self.activation != "softmax":
+            return {self.answer: activated(self.activation, logits, self.calibration.temperature)}
         found: dict[str, npt.NDArray[Any]] = {"probabilities": calibrated(logits, self.calibration)}
         refused = self.refusal.judge(embeddings) if self.refusal and embeddings is not None else {}
         return found | sets_of(found, self.conformal) | refused
@@ -47,9 +56,10 @@ class Answering:
 
 
 def fit_answering(
+    goal: Task,
     logits: Floats,
     embeddings: Floats | None,
-    targets: Ints,
+    targets: TargetArray,
     groups: Ints,
     *,
     train: Ints,
@@ -65,17 +75,22 @@ def fit_answering(
     them a little.
 
     Args:
+        goal: The task. One whose answers are not shares of classes gets a temperature at most.
         logits: (N, K) of all rows, before calibration.
         embeddings: (N, D) of all rows, as the shipped model gives them; None refuses nothing.
-        targets: (N,) classes.
+        targets: (N,) classes, or as the task has them.
         groups: (N,) a number for each row: those of one number stand in one fold.
         train, validation: Row numbers.
         coverage: How often a prediction set shall hold the right class at least.
         false_refusal: The share of pictures like these that may be refused by mistake.
         seed: Draws folds, and which training rows are taken along.
     """
+    if goal.activation != "softmax":
+        temperature = settle_temperature(goal.activation, logits[validation], targets[validation])
+        return Answering(Calibration(temperature=temperature), activation=goal.activation, answer=goal.answer)
     if not len(validation):
         return Answering()
+    targets = targets.astype(np.int64, copy=False)
     chosen = choose_calibration(logits[validation], targets[validation], groups[validation], seed=seed)
     conformal = fit_sets(chosen.held_out, targets[validation], coverage=coverage)
     refusal = (

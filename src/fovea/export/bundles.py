@@ -1,7 +1,8 @@
 """Writes bundles: nothing is written unless torch and the engine agree on real pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,11 @@ from fovea.types import Floats, Pixels
 from fovea.versions import versions
 
 Arrays = Pixels | Floats
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "softmax": partial(torch.softmax, dim=1),
+    "sigmoid": torch.sigmoid,
+    "identity": lambda logits: logits,
+}
 
 NUM_GOLDEN = 4  # pictures that travel with a bundle and are run at every load: a few milliseconds
 NUM_COMPARED = 8  # pictures on which torch and the engine must agree before anything is written
@@ -53,14 +59,15 @@ class Trained:
     licences: tuple[str, ...] = ()
 
     def reference(self, pixels: Pixels) -> dict[str, Floats]:
-        """Torch's answer: uint8 (B, S, S, 3) -> probabilities (B, K) and embedding (B, D). The network is left as found."""
+        """Torch's answer: uint8 (B, S, S, 3) -> the task's answers (B, K) and embedding (B, D). The network is left as found."""
         modes = [(part, part.training) for part in self.network.modules()]
         self.network.eval()
         try:
             with torch.inference_mode():
                 turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
                 embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
-                return {"probabilities": self._calibrated(logits).softmax(dim=1).numpy(), "embedding": embedding.numpy()}
+                answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))
+                return {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
         finally:
             for part, training in modes:
                 part.training = training
@@ -81,6 +88,7 @@ def write_bundle(
     strategy: str,
     training_data: TrainingData | None = None,
     metrics: Mapping[str, object] | None = None,
+    settled: Mapping[str, object] | None = None,
 ) -> Path:
     """Makes a bundle, compares it with torch, and writes it.
 
@@ -90,13 +98,16 @@ def write_bundle(
         pictures: uint8 (N, S, S, 3), real ones of the data, on which torch and the engine must agree.
         strategy: How it was trained.
         training_data, metrics: For the card and `bundle.json`.
+        settled: What the task decided on validation.
 
     Raises:
         ParityError: The engine answers differently; nothing was written.
     """
     layers = trained.network.head.arrays() if isinstance(trained.network, Network) else []
-    answering = trained.answering
-    model = append_head(trained.onnx, _scaled(layers, answering.calibration), temperature=answering.calibration.temperature)
+    answering, task = trained.answering, trained.task
+    model = append_head(
+        trained.onnx, _scaled(layers, answering.calibration), temperature=answering.calibration.temperature, answer=task.answer, activation=task.activation
+    )  # fmt: skip
     golden = _agreed(trained, model, pictures[:NUM_COMPARED])
     info = BundleInfo(
         task=trained.task.name,
@@ -110,6 +121,7 @@ def write_bundle(
         strategy=strategy,
         training_data=training_data or TrainingData(),
         metrics=dict(metrics or {}),
+        settled=dict(settled or {}),
         licences=list(trained.licences),
         versions=versions("fovea", "numpy", "onnx", "onnxruntime", "torch"),
         opset=OPSET,
@@ -136,12 +148,9 @@ def _scaled(layers: list[tuple[Floats, Floats]], calibration: Calibration) -> li
 def _agreed(trained: Trained, model: bytes, pictures: Pixels) -> dict[str, Arrays]:
     """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
     expected = trained.reference(pictures)
-    answers = open_engine(model)(pictures, ("probabilities", "embedding"))
+    answers = open_engine(model)(pictures, tuple(expected))
     told = differences(answers, expected)
-    # a tie within the tolerance may fall either way; anything else must name the same class
-    best = expected["probabilities"].max(axis=1)
-    chosen = np.take_along_axis(expected["probabilities"], answers["probabilities"].argmax(axis=1)[:, None], axis=1)[:, 0]
-    if told or not np.all(best - chosen < TOLERANCE):
+    if told or not trained.task.agrees(expected, answers, tolerance=TOLERANCE):
         raise ParityError(
             "the exported model answers differently from the one that was trained; no bundle was written",
             got=told or "another most probable class",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from fovea.types import Floats, Ints
+from fovea.types import Floats, Ints, TargetArray
 
 Arrays = npt.NDArray[np.uint8] | Floats  # pictures (B, H, W, 3), or embeddings (B, D)
 
@@ -16,15 +16,16 @@ class Batches(ABC):
 
     Args:
         rows: Which rows, and in which order where nothing is shuffled.
-        targets: Of all rows, (N,): the target of row i is `targets[i]`.
+        targets: Of all rows, (N, ...): the target of row i is `targets[i]`.
         batch_size: Examples in each. A last one that would hold a single example joins its neighbour: batch norm cannot
             learn from one picture.
         shuffle: Whether each epoch has an order of its own.
         seed: Of that order.
-        balanced: Each example is drawn by chance, all classes equally often, so that rare ones come again within an epoch.
+        balanced: Each example is drawn by chance, all classes equally often, so that rare ones come again within an epoch. For
+            targets that are one class each.
     """
 
-    def __init__(self, rows: Ints, targets: Ints, *, batch_size: int, shuffle: bool, seed: int, balanced: bool = False) -> None:
+    def __init__(self, rows: Ints, targets: TargetArray, *, batch_size: int, shuffle: bool, seed: int, balanced: bool = False) -> None:
         self.rows, self.targets = np.asarray(rows, np.int64), targets
         self.batch_size, self.shuffle, self.seed, self.balanced = batch_size, shuffle, seed, balanced
 
@@ -58,8 +59,8 @@ class Batches(ABC):
         return f"example {row}"
 
     @abstractmethod
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
-        """The batches of one epoch, inputs (B, ...) and targets (B,), from `start_batch` on: the same rest as without it.
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, TargetArray]]:
+        """The batches of one epoch, inputs (B, ...) and targets (B, ...), from `start_batch` on: the same rest as without it.
 
         Targets that were mixed are shares of the classes, float32 (B, K).
         """
@@ -76,7 +77,7 @@ class ArrayBatches(Batches):
     def __init__(
         self,
         inputs: Arrays,
-        targets: Ints,
+        targets: TargetArray,
         rows: Ints | None = None,
         *,
         batch_size: int = 32,
@@ -88,7 +89,7 @@ class ArrayBatches(Batches):
         super().__init__(rows, targets, batch_size=batch_size, shuffle=shuffle, seed=seed, balanced=balanced)
         self.inputs = inputs
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, TargetArray]]:
         for places in self.places(epoch, start_batch):
             rows = self.rows[places]
             taken: Arrays = self.inputs[rows]  # a copy

@@ -12,7 +12,7 @@ import numpy as np
 from fovea.errors import InputError
 from fovea.loading.batches import Arrays, Batches
 from fovea.loading.parallel import map_ordered, num_threads
-from fovea.types import Floats, Ints
+from fovea.types import Floats, Ints, TargetArray
 
 if TYPE_CHECKING:
     from fovea.loading.scaling import Scaling
@@ -68,12 +68,12 @@ class Loader(Batches):
     Args:
         pictures: What is read; at a margin over `size_px` where it is augmented, else exactly of that size.
         rows: Which of them.
-        targets: Of all of them, (N,).
+        targets: Of all of them, (N,) class numbers, or (N, K) where a target is no single class.
         batch_size: Pictures in a batch.
         size_px: Side of what the model receives.
         augmentation: Drawn anew for each picture in each epoch; None gives the pictures as they are. Where it mixes the
             pictures of a batch, targets are shares of the classes.
-        num_classes: Needed where pictures are mixed.
+        num_classes: Needed where pictures with class numbers are mixed.
         scaling: Gives float32, normalised for the network; without it the network does that itself.
         shuffle: Whether each epoch has an order of its own.
         seed: Of the order and of the augmentation.
@@ -89,7 +89,7 @@ class Loader(Batches):
         self,
         pictures: StoredPictures,
         rows: Ints,
-        targets: Ints,
+        targets: TargetArray,
         *,
         batch_size: int,
         size_px: int,
@@ -107,7 +107,7 @@ class Loader(Batches):
         self.scaling, self.num_classes = scaling, num_classes
         self.augmentation = None if augmentation is None or augmentation.is_identity else augmentation
         self.mixing = augmentation if augmentation is not None and augmentation.mixes else None
-        if self.mixing and not 0 <= int(np.max(targets, initial=0)) < num_classes:
+        if self.mixing and targets.ndim == 1 and not 0 <= int(np.max(targets, initial=0)) < num_classes:
             raise InputError(
                 "pictures are mixed, and not every class has a column in their targets",
                 got=f"num_classes={num_classes}, class {int(np.max(targets, initial=0))}",
@@ -125,7 +125,7 @@ class Loader(Batches):
     def name_of(self, row: int) -> str:
         return self.pictures.items[row].path
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, TargetArray]]:
         from fovea.transforms.op import chance_of
 
         def fill(turn: _Turn) -> _Turn:
@@ -150,9 +150,9 @@ class Loader(Batches):
                 number += 1
         self.pictures.flush()
 
-    def _mixed(self, mixing: Augmentation, batch: Arrays, targets: Ints, epoch: int, number: int) -> tuple[Arrays, Floats]:
+    def _mixed(self, mixing: Augmentation, batch: Arrays, targets: TargetArray, epoch: int, number: int) -> tuple[Arrays, Floats]:
         rng = np.random.default_rng([self.seed, epoch, self.num_examples + number])  # behind those of the pictures
-        shares = np.eye(self.num_classes, dtype=np.float32)[targets]
+        shares = np.eye(self.num_classes, dtype=np.float32)[targets] if targets.ndim == 1 else targets.astype(np.float32)
         return mixing.mixed(batch, shares, rng)  # type: ignore[type-var]  # either kind of batch, but no mixture of the two
 
     def _turns(self, epoch: int, start_batch: int) -> Iterator[_Turn]:

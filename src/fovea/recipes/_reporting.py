@@ -12,10 +12,12 @@ from fovea.errors import DataError, UnreadableImage
 from fovea.export.bundles import NUM_COMPARED
 from fovea.loading.pictures import load_picture
 from fovea.report import Mistake, ReportData, Thumb, write_report
+from fovea.tasks import Task
+from fovea.tasks.told import Wrong
 from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, RunFolder
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Floats, Item, Pixels
+from fovea.types import Floats, Item, Pixels, Split
 
 _THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
@@ -44,19 +46,23 @@ def write_train_report(
     run: RunFolder,
     source: Source,
     seen: Survey,
-    probabilities: Floats,
+    goal: Task,
+    answers: Floats,
     metrics: Metrics,
     history: Sequence[Epoch],
     timing: dict[str, float],
 ) -> None:
     """Writes `report.html` of a training."""
-    shown = "test" if len(seen.rows["test"]) else "validation"
-    judged = metrics.test or metrics.validation
+    shown: Split = "test" if len(seen.rows["test"]) else "validation"
+    judged, kind = (metrics.test or metrics.validation), source.kind
+    index = seen.rows[shown]
+    outputs, targets = {goal.answer: answers[index]}, goal.targets([seen.labels[i] for i in index])
+    told = goal.told(judged.model_dump(), split=shown) if judged else None
     extra = metrics.model_extra or {}
     write_report(
         run.report,
         ReportData(
-            title=f"{Path(source.location).name or source.location}: {len(source.class_names)} classes",
+            title=f"{Path(source.location).name or source.location}: {kind.count(source.class_names)}",
             asked={
                 "Data": str(source.location),
                 "Strategy": metrics.strategy,
@@ -67,9 +73,12 @@ def write_train_report(
             },
             command=metrics.command,
             notes=extra["notes"],
-            class_names=source.class_names,
+            class_names=() if kind.graded else source.class_names,
+            class_noun=kind.one,
             num_files=metrics.num_files,
-            class_counts={split: dict(Counter(seen.items[i].label or "" for i in index)) for split, index in seen.rows.items()},
+            class_counts={
+                split: dict(Counter(name for i in rows for name in kind.classes(seen.items[i].label))) for split, rows in seen.rows.items()
+            },
             examples=_examples(source, seen),
             audit=seen.audit.to_json(),
             history=[row.row() for row in history],
@@ -77,9 +86,12 @@ def write_train_report(
             tried=extra.get("tried") or [],
             validation=metrics.validation.model_dump() if metrics.validation else None,
             test=metrics.test.model_dump() if metrics.test else None,
-            reliability=judged.model_dump()["reliability"] if judged else [],
+            reliability=judged.model_dump().get("reliability", []) if judged else [],
             answering={name: extra.get(name) for name in ("calibration", "conformal", "refusal")},
-            mistakes=_mistakes(source, seen, probabilities, shown),
+            mistakes=_mistakes(source, [seen.items[i] for i in index], goal.worst([seen.labels[i] for i in index], outputs, targets)),
+            told=told,
+            told_of=shown,
+            scatters=goal.scatters(outputs, targets) if len(index) else (),
             timing=timing,
             versions=metrics.versions,
             seed=metrics.seed,
@@ -88,27 +100,25 @@ def write_train_report(
 
 
 def _examples(source: Source, seen: Survey) -> list[Thumb]:
+    """A few training pictures of each class, label or part of the range."""
     taken: Counter[str] = Counter()
-    chosen = []
-    for row in sorted(seen.rows["train"]):
-        label = seen.items[row].label or ""
-        if taken[label] < _EXAMPLES_A_CLASS and (label in taken or len(taken) < _MOST_CLASSES_SHOWN):
-            taken[label] += 1
-            chosen.append(seen.items[row])
-    chosen.sort(key=lambda item: item.label or "")
-    return [Thumb(pixels, item.path, item.label or "") for item in chosen if (pixels := _thumbnail(source, item)) is not None]
+    chosen: list[tuple[str, Item]] = []
+    rows = sorted(seen.rows["train"])
+    for row, names in zip(rows, source.kind.strata([seen.items[row].label for row in rows]), strict=True):
+        name = min(names, key=lambda name: taken[name])
+        if taken[name] < _EXAMPLES_A_CLASS and (name in taken or len(taken) < _MOST_CLASSES_SHOWN):
+            taken[name] += 1
+            chosen.append((name, seen.items[row]))
+    chosen.sort(key=lambda pair: source.kind.order(pair[1].label or ""))
+    return [Thumb(pixels, item.path, name or "none") for name, item in chosen if (pixels := _thumbnail(source, item)) is not None]
 
 
-def _mistakes(source: Source, seen: Survey, probabilities: Floats, split: str) -> list[Mistake]:
-    names = source.class_names
-    wrong = [i for i in seen.rows[split] if names[probabilities[i].argmax()] != seen.items[i].label]  # type: ignore[index]
-    wrong.sort(key=lambda i: -probabilities[i].max())
+def _mistakes(source: Source, items: Sequence[Item], wrong: Sequence[Wrong]) -> list[Mistake]:
     found = []
-    for i in wrong[:_MOST_MISTAKES]:
-        item = seen.items[i]
+    for each in wrong[:_MOST_MISTAKES]:
+        item = items[each.row]
         if (pixels := _thumbnail(source, item)) is not None:
-            best = int(probabilities[i].argmax())
-            found.append(Mistake(pixels, item.path, item.label or "", names[best], float(probabilities[i, best])))
+            found.append(Mistake(pixels, item.path, each.true, each.predicted, each.probability, each.note))
     return found
 
 

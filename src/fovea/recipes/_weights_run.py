@@ -94,7 +94,7 @@ class Kept:
         )  # fmt: skip
         places = np.tile(np.arange(len(rows)), 2 if kind is Pairs else 1)
         return kind(
-            part, places, np.zeros(len(rows), np.int64) if targets is None else targets,  # type: ignore[arg-type]
+            part, places, np.zeros(len(rows), np.int64) if targets is None else targets,
             batch_size=batch_size, size_px=size_px, augmentation=augmentation, num_classes=1, shuffle=seed is not None, seed=seed or 0,
         )  # fmt: skip
 

@@ -174,6 +174,13 @@ def _head_of(run: str) -> tuple[Floats, Floats, tuple[str, ...]]:
     """The dense layer of a run's bundle, and the names of its classes."""
     from fovea.bundle import load_bundle
 
+    if (task := load_bundle(run).task).activation != "softmax":
+        raise InputError(
+            f"{run!r} is no classifier, and only the head of one can be adapted",
+            got=f"the task {task.name}",
+            expected="a run that tells classes apart",
+            fix="train on old and new pictures together: fovea train DATA --weights RUN",
+        )
     layers = read_head(read_files(Path(run) / "bundle")["model.onnx"])
     if len(layers) != 1:
         raise InputError(

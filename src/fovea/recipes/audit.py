@@ -136,6 +136,13 @@ def audit(
     if labels and (missing := needs_cleanlab()) is not None:
         raise missing
     with open_source(data, seed=seed, for_training=False) as source, EmbeddingStore() as store:
+        if (apply or subset) and not source.kind.exclusive:
+            raise InputError(
+                f"a cleaned copy or a part of {source.location!r} cannot be written as class folders",
+                got=f"pictures with {source.kind.name}",
+                expected="pictures of one class each",
+                fix="audit without --apply and --subset, and remove the rows that it names from the table",
+            )
         applied_to = check_target(apply, source) if apply else None
         subset_to = check_target(str(out), source) if subset else None
         folder = ready_folder(out) if out and not subset else None
@@ -146,7 +153,7 @@ def audit(
             write_audit_page(
                 folder / "audit.html",
                 found,
-                title=f"{Path(source.location).name or source.location}: {len(source.class_names)} classes",
+                title=f"{Path(source.location).name or source.location}: {source.kind.count(source.class_names)}",
                 command=command_line("audit", data, out=out, apply=apply, labels=labels, split_by=split_by, seed=seed or None),
                 place=lambda row: (seen.path(row), seen.items[row].label, seen.items[row].split),
                 picture=lambda row: _thumbnail(source, seen.items[row]),
@@ -168,9 +175,15 @@ def _look(
     known = store.get_facts(scanned.hashes, min_side_px=CHECK_SIDE_PX)
     facts, problems = check_pictures(source, items, scanned.hashes, known=known, keep=store.put_facts)
     spaces = spaces or spaces_at_hand(store, list(facts))
-    labels_of = {content: item.label for item, content in zip(items, scanned.hashes, strict=True) if content in facts}
+    labels_of = {
+        content: None if source.kind.graded else item.label for item, content in zip(items, scanned.hashes, strict=True) if content in facts
+    }
     pairs, scenes = without_scenes(near_pairs(store, facts, space=spaces[0] if spaces else None), labels_of)
-    seen = Seen(items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs, scenes=scenes)
+    seen = Seen(
+        items, scanned.hashes, {**scanned.problems, **problems}, facts, ignored=source.ignored, near=pairs, scenes=scenes, kind=source.kind
+    )
+    if not source.kind.exclusive:
+        return seen, ["wrong labels were not looked for: that takes pictures of one class each"]
     if not spaces:
         again = shlex.join(["fovea", "audit", source.location, "--labels"])
         return seen, [f"wrong labels were not looked for, since these pictures have no embeddings yet: `{again}` makes them"]

@@ -287,7 +287,8 @@ def _measured(
 ) -> Way:  # fmt: skip
     """Calibrates on validation, then answers the test pictures, once."""
     validation, test = digits.examples(which, "validation"), digits.examples(which, "test")
-    temperature = fit_temperature(predict_logits(network, digits.pictures, 256, rows=validation.rows), validation.targets[validation.rows])
+    true = validation.targets[validation.rows].astype(np.int64)
+    temperature = fit_temperature(predict_logits(network, digits.pictures, 256, rows=validation.rows), true)
     probabilities = calibrated(predict_logits(network, digits.pictures, 256, rows=test.rows), Calibration(temperature=temperature))
     metrics = create_task("classification", tuple(map(str, which))).metrics({"probabilities": probabilities}, test.targets[test.rows])
     return Way(name, network, temperature, metrics, seconds, count_parameters(network), history)

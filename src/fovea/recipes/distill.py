@@ -13,6 +13,7 @@ from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.engines.to_onnx import module_to_onnx
+from fovea.errors import InputError
 from fovea.evaluation.answers import Answering
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside
@@ -142,6 +143,13 @@ def distill(
     ):
         check_outside(out, source.location)
         bundle = load_bundle(teacher)
+        if bundle.task.activation != "softmax":
+            raise InputError(
+                f"{teacher!r} is no classifier, and a student learns from the probabilities of one",
+                got=f"the task {bundle.task.name}",
+                expected="a bundle that tells classes apart",
+                fix="name another teacher; its weights alone serve as they are: fovea train DATA --weights RUN",
+            )
         body, name, size_px = fresh_body(student, weights, image_size, seed=seed)
         with watch("decode_s"):
             kept = look(source, store, size_px=size_px, seed=seed)
@@ -176,7 +184,7 @@ def distill(
             trained = Trained(learner.network, module_to_onnx(body, size_px=size_px), name, Answering(), square(size_px), task, licences)
             write_bundle(run.bundle, trained, pictures=shown, strategy="distill", training_data=TrainingData(num_files=len(train)))
         judged = [row for row in history if row.split == "validation"]
-        agreement = min(judged, key=lambda row: row.loss).accuracy if judged else 0.0  # of the epoch whose weights are kept
+        agreement = (min(judged, key=lambda row: row.loss).accuracy or 0.0) if judged else 0.0  # of the epoch whose weights are kept
         command = command_line("distill", teacher, data, out=out, **settings.model_dump(exclude={"teacher", "data"}))
         metrics = finish(
             run, history, strategy="distill", backbone=name, num_files={split: len(rows) for split, rows in kept.rows.items()},

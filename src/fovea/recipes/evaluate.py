@@ -11,6 +11,8 @@ from fovea.errors import DataError, UnreadableImage
 from fovea.files import printable
 from fovea.loading.readers import source_readers
 from fovea.progress import Progress
+from fovea.tasks import create_task
+from fovea.tasks.kinds import check_kind
 from fovea.types import Floats
 
 _MOST_CLASSES = 20  # rows of the table: what a screen holds
@@ -30,6 +32,9 @@ class Report:
         return {"task": self.task, "class_names": self.class_names, "metrics": self.metrics, "unreadable": self.unreadable}
 
     def to_text(self) -> str:
+        told = create_task(self.task, self.class_names).told(self.metrics, split="measured")
+        if told is not None:
+            return printable("\n".join([*told.to_text(), *(f"left out: {entry['problem']}" for entry in self.unreadable)]))
         low, high = self.metrics["accuracy_ci95"]
         n = self.metrics["n"]
         lines = [
@@ -93,7 +98,7 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
 
     Args:
         bundle: A bundle folder, a .fovea file, or a run folder.
-        data: As for `fovea train`; its classes must be among the bundle's.
+        data: As for `fovea train`; its classes (labels, numbers) must be among the bundle's.
         split: Which pictures; "all" takes every one that the data names.
 
     Returns:
@@ -109,6 +114,7 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
                 expected="a folder or a column that names it",
                 fix="leave --split out to measure on all pictures",
             )
+        check_kind(opened.info.task, opened.class_names, source)
         targets = opened.task.targets([item.label or "" for item in items])
         rows: list[dict[str, Floats]] = []
         kept: list[int] = []

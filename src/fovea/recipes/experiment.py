@@ -21,7 +21,7 @@ from fovea.recipes.train import train
 from fovea.report import ReportData, write_report
 from fovea.timing import seconds_of
 from fovea.training.method import Method
-from fovea.training.run import Metrics, finished, load_history, load_metrics
+from fovea.training.run import Metrics, SplitMetrics, finished, load_history, load_metrics
 from fovea.training.settings import TrainSettings, checked
 from fovea.versions import versions
 
@@ -148,6 +148,13 @@ def experiment(
     varied = _varied(vary)
     with open_source(data) as source:
         check_outside(out, source.location)
+        if not source.kind.exclusive:
+            raise InputError(
+                f"an experiment compares how often ways are right, and {data!r} has {source.kind.name}",
+                got=source.kind.name,
+                expected="pictures of one class each",
+                fix="train each way with `fovea train`, and compare their reports",
+            )
     command = command_line(
         "experiment", data, out=out, strategies=strategies, seeds=seeds, vary=vary, budget=budget, backbone=backbone, weights=weights,
         image_size=image_size, augment=augment, epochs=epochs, batch_size=batch_size,
@@ -278,7 +285,7 @@ def _may_grow(command: str) -> str:
 
 def _way(title: str, found: dict[int, tuple[Path, Metrics]]) -> Way:
     runs = list(found.values())
-    judged = [metrics.validation for _, metrics in runs if metrics.validation]
+    judged = [metrics.validation for _, metrics in runs if isinstance(metrics.validation, SplitMetrics)]
     accuracies = tuple(split.accuracy for split in judged)
     n = judged[0].n
     interval = wilson(fmean(accuracies) * n, n)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from fovea.audit.survey import survey
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
@@ -12,10 +14,10 @@ from fovea.files import check_outside, ready_folder, write_json
 from fovea.loading.stored import StoredPictures
 from fovea.report.plots import save_rate_curve
 from fovea.selection.choose import choose
-from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.end_to_end import EndToEnd
 from fovea.training.find_rate import RateCurve
+from fovea.training.scaled import scale_of
 from fovea.training.settings import checked
 from fovea.training.strategy import create_strategy
 
@@ -94,7 +96,10 @@ def find_lr(
         seen = survey(source, learner, store, seed=seed, watch=Stopwatch())
         if not isinstance(learner, EndToEnd) or not isinstance(seen.inputs, StoredPictures):
             raise TypeError(f"{strategy} trains no network")
-        targets = create_task(learner.plan.task, source.class_names).targets(seen.labels)
+        goal = learner.plan.goal
+        targets = goal.targets(seen.labels)
+        if (scale := scale_of(goal, targets, seen.rows["train"])) is not None:
+            targets = scale.apply(targets.astype(np.float32))
         curve = learner.rates(seen.inputs, targets, seen.groups, train=seen.rows["train"], validation=seen.rows["validation"], steps=steps)
     write_json(folder / "learning_rate.json", curve.to_json())
     return FoundRate(curve, save_rate_curve(curve.rates, curve.losses, curve.suggested, folder / "learning_rate.png"))

@@ -153,5 +153,5 @@ def pretrain(
             watch=watch,
             seed=seed,
         )
-    found = next(row.accuracy for row in reversed(history) if row.split == "train")
+    found = next(row.accuracy for row in reversed(history) if row.split == "train") or 0.0
     return Pretrained(run, count_parameters(body), len(train), found, 1 / (2 * min(batch_size, len(train)) - 1), metrics.timing.total_s)

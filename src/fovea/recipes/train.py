@@ -14,9 +14,9 @@ from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
 from fovea.selection.auto import begin as begin_learning
-from fovea.tasks import create_task
 from fovea.timing import Stopwatch
 from fovea.training.run import Metrics, Run, Timing, begin, open_run
+from fovea.training.scaled import learn
 from fovea.training.settings import checked
 from fovea.training.state import history_table
 from fovea.versions import versions
@@ -71,9 +71,10 @@ def train(
 
     Args:
         data: A folder of class folders; a folder with train, validation and test folders; a CSV with the columns path,
-            label and, if you like, split and group; a zip or tar of any of these; or a built-in name (digits, shapes).
+            label and, if you like, split and group (with labels, or target, in place of label); a zip or tar of any of these; or a built-in name (digits, shapes).
         out: The folder to write: report.html, metrics.json, bundle/ and more. An unfinished run there is resumed.
-        task: What is to be answered: "classification", or a plug-in's; "auto" takes it from the data.
+        task: What is to be answered: "classification" (one class), "multi_label" (any number of labels), "regression" (one or
+            more numbers), or a plug-in's; "auto" takes it from the data.
         strategy: "probe" learns a head on the embeddings of a frozen backbone; "frozen" does so from augmented pictures;
             "finetune" lets the backbone learn on after a probe; "scratch" learns a network from nothing; "auto" compares
             backbones, their depths, heads and strategies on the training pictures, where pretrained weights are at hand.
@@ -142,10 +143,12 @@ def train(
             write_json(run.audit, seen.audit.to_json())
 
             # Learn on train, watch and calibrate on validation; only then are the test pictures answered, once.
-            goal = create_task(learner.plan.task, source.class_names)
-            targets, rows = goal.targets(seen.labels), seen.rows
+            goal, rows = learner.plan.goal, seen.rows
+            targets = goal.targets(seen.labels)
             with watch("train_s"):
-                learned = learner.learn(
+                learned = learn(
+                    learner,
+                    goal,
                     seen.inputs,
                     targets,
                     seen.groups,
@@ -154,34 +157,28 @@ def train(
                     checkpoint=run.checkpoint,
                     key=seen.data_hash,
                 )
+                watched, embeddings = rows["validation"], learned.embeddings
                 answering = fit_answering(
-                    learned.logits,
-                    learned.embeddings,
-                    targets,
-                    seen.groups,
-                    train=rows["train"],
-                    validation=rows["validation"],
-                    seed=seed,
+                    goal, learned.logits, embeddings, targets, seen.groups, train=rows["train"], validation=watched, seed=seed
                 )
+                answers = answering.outputs(learned.logits)
+                settled = goal.settle({goal.answer: answers[goal.answer][watched]}, targets[watched], targets[rows["train"]])
+                goal = goal.settled(settled)
             plan = learner.plan  # with what was chosen
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
-                embeddings = learned.embeddings
-                answers = {
-                    # of training pictures, which it was shown, none is strange
+                # of training pictures, which it was shown, none is strange
+                by_split = {
                     split: answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
                     for split, index in rows.items()
                 }
-                measured = {split: goal.metrics(answers[split], targets[index]) if len(index) else None for split, index in rows.items()}
-                probabilities = answering.outputs(learned.logits)["probabilities"]
-            predicted = probabilities.argmax(axis=1)
+                measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
+            asked = sorted(rows["test"])
+            columns, judged = goal.judged([seen.labels[i] for i in asked], {goal.answer: answers[goal.answer][asked]})
             write_csv(
                 run.predictions,
-                ("path", "split", "true", "predicted", "probability"),
-                [
-                    (seen.items[i].path, "test", seen.items[i].label, source.class_names[predicted[i]], f"{probabilities[i].max():.6f}")
-                    for i in sorted(rows["test"])
-                ],
+                ("path", "split", *columns),
+                [(seen.items[i].path, "test", *row) for i, row in zip(asked, judged, strict=True)],
             )
 
             # Write what is shipped, what is read, and last of all what says that the run is finished.
@@ -194,6 +191,7 @@ def train(
                     strategy=plan.strategy,
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
+                    settled=settled,
                 )
             metrics = Metrics(
                 task=goal.name,
@@ -220,7 +218,7 @@ def train(
             with watch("report_s"):
                 if learned.history:
                     save_learning_curves([row.row() for row in learned.history], run.curves)
-                write_train_report(run, source, seen, probabilities, metrics, learned.history, watch.seconds())
+                write_train_report(run, source, seen, goal, answers, metrics, learned.history, watch.seconds())
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))
     return Run(run.path, metrics, run.report, run.bundle, seen.audit.num_unreadable)

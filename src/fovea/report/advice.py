@@ -45,6 +45,8 @@ def advise(data: ReportData) -> list[Advice]:
     """What to do next, important things first; never empty."""
     result = measured(data)
     found = [] if result is None else [advice for rule in _RESULT_RULES for advice in rule(data, result)]
+    if result is None and data.told is not None:
+        found += [Advice(headline, detail, important=data.told.tone == "bad", see="wrong") for headline, detail in data.told.advice]
     found += [advice for data_rule in _DATA_RULES for advice in data_rule(data)]
     if not found:
         found.append(
@@ -85,13 +87,13 @@ def _few_pictures(data: ReportData) -> Iterator[Advice]:
         least = counts[small[0]]
         yield Advice(
             f"Few {data.noun}s of {listed(small)}.",
-            f"{quoted(small[0])} has {count(least, data.noun)} to learn from; the middle class has {middle:,.0f}. Add more, taken in different places and light.",
+            f"{quoted(small[0])} has {count(least, data.noun)} to learn from; the middle {data.class_noun} has {middle:,.0f}. Add more, taken in different places and light.",
             see="data",
         )
     elif middle < _FEW_PICTURES:
         yield Advice(
-            f"Every class has few {data.noun}s: {middle:,.0f} to learn from, typically.",
-            "More of every class is the surest way to a better model. Fifty of each is a good start.",
+            f"Every {data.class_noun} has few {data.noun}s: {middle:,.0f} to learn from, typically.",
+            f"More of every {data.class_noun} is the surest way to a better model. Fifty of each is a good start.",
             see="data",
         )
 

@@ -1,13 +1,13 @@
 """The first sentence of the page: how good is it, in numbers that anyone can check."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from fovea.report.data import Json, ReportData
 from fovea.report.measured import Measured, split_sizes
 from fovea.report.words import between, count, listed, percent, quoted, share
+from fovea.tasks.told import Told, Tone
 
-Tone = Literal["plain", "caution", "bad"]
+_NO_TEST = "There was no test split. The validation {noun}s also helped to choose settings, so expect a little less on new ones."
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
         return _compared(data, ranked, result)
     if result is not None:
         return _measured(data, result)
+    if data.told is not None:
+        return _told(data, data.told)
     files = sum(split_sizes(data).values())
     if files:
         return Answer(f"Here are {count(files, data.noun)} of {_classes(len(data.class_names))}. No model has been measured on them yet.")
@@ -41,6 +43,12 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
 def ranking(data: ReportData) -> list[Json]:
     """The compared trainings with a known accuracy, best first."""
     return sorted((row for row in data.comparison if row.get("accuracy") is not None), key=lambda row: -row["accuracy"])
+
+
+def _told(data: ReportData, told: Told) -> Answer:
+    if told.caution or data.told_of == "test":
+        return Answer(told.sentence, told.caution, told.tone)
+    return Answer(told.sentence, _NO_TEST.format(noun=data.noun), "caution")
 
 
 def _measured(data: ReportData, result: Measured) -> Answer:
@@ -56,10 +64,7 @@ def _measured(data: ReportData, result: Measured) -> Answer:
         )
         return Answer(sentence, caution, "bad")
     if result.split != "test":
-        caution = (
-            f"There was no test split. The validation {data.noun}s also helped to choose settings, so expect a little less on new ones."
-        )
-        return Answer(sentence, caution, "caution")
+        return Answer(sentence, _NO_TEST.format(noun=data.noun), "caution")
     return Answer(sentence)
 
 

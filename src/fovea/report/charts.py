@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from fovea.report.data import Json, ReportData
-from fovea.report.figures import Series, interval_chart, line_chart, reliability_chart
+from fovea.report.figures import Series, interval_chart, line_chart, reliability_chart, scatter_chart
 from fovea.report.honesty import Bin
 from fovea.report.learning import Curve, Learning, curve
 from fovea.report.words import figure, number, percent, share, short
@@ -15,7 +15,11 @@ from fovea.report.words import figure, number, percent, share, short
 _MOST_LINES = 8  # as many as the page has colours
 _MOST_INTERVALS = 16  # their names are written beside them, so that colours may come twice
 _MOST_ROWS = 40  # of the table of epochs
-_COLUMNS = (("loss", "Loss", "lower is better", False), ("accuracy", "Accuracy", "higher is better", True))
+_COLUMNS = (
+    ("loss", "Loss", "lower is better", False),
+    ("accuracy", "Accuracy", "higher is better", True),
+    ("r2", "R²", "higher is better", False),  # of numbers, which are not simply right or wrong
+)
 _SPLITS = (("train", "training"), ("validation", "validation"))
 
 
@@ -168,6 +172,23 @@ def sure_chart(bins: Sequence[Bin], *, noun: str) -> Chart | None:
         remark=f"Each bar stands for the {noun}s of which it was about that sure; above it, how many they are. "
         "Bars that end on the dashed line mean what they say. Pale ones stand on fewer than 10.",
     )
+
+
+def scatter_charts(data: ReportData) -> list[Chart]:
+    """Each number's answers against the truth."""
+    charts = []
+    for index, scatter in enumerate(data.scatters[:_MOST_LINES]):
+        svg = scatter_chart(
+            scatter.points, key=f"scatter-{index}", title=f"{short(scatter.name)}: what it said, and what is true",
+            description=f"{len(scatter.points):,} {data.told_of} {data.noun}s, the true value from left to right and the answer upwards. "
+            "Dots on the dashed line are right.",
+            x_label="true", y_label="said", half_width=scatter.half_width,
+        )  # fmt: skip
+        if svg:
+            band = " The band should hold 9 dots of 10." if scatter.half_width is not None else ""
+            heading = scatter.name if len(data.scatters) > 1 else "What it said, against what is true"
+            charts.append(Chart(svg, heading, remark=f"Each dot is a {data.told_of} {data.noun}; on the dashed line it is right.{band}"))
+    return charts
 
 
 def _told(name: str, points: Curve, what: str, in_percent: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fovea.tasks.told import Scatter, Told
 from fovea.types import Pixels
 
 Json = Mapping[str, Any]  # an object as it stands in metrics.json, audit.json or a row of history.csv
@@ -36,6 +37,7 @@ class Mistake:
         path: Its name in the data.
         true, predicted: Class names.
         probability: What the model gave to `predicted`, 0 to 1.
+        note: How far off or how sure, in words, in place of the probability; "" shows the probability.
     """
 
     pixels: Pixels
@@ -43,6 +45,7 @@ class Mistake:
     true: str
     predicted: str
     probability: float
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class ReportData:
         notes: What "auto" chose and why, one plain sentence each.
         noun: What one input is called ("picture", "photo", "sound"); an "s" makes the plural.
         class_names: All K names, in the order of the confusion matrix.
+        class_noun: What one of them is called: "class", "label".
         num_files: {split: files}.
         class_counts: {split: {class: files}}.
         examples: A few pictures per class.
@@ -81,6 +85,9 @@ class ReportData:
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
         answering: As in metrics.json: what was set on validation ({calibration, conformal, refusal}).
         mistakes: Of the same split, the most confident first.
+        told: What the task says of its own figures, where they are not a classifier's (accuracy, confusion, ...).
+        told_of: The split that these are of.
+        scatters: Answers against truth on that split, for numbers.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
         plots: Drawn elsewhere.
         tried: Ways to learn that "auto" compared, as in metrics.json: {name, n, accuracy, accuracy_ci95, seconds, verdict}.
@@ -97,6 +104,7 @@ class ReportData:
     notes: Sequence[str] = ()
     noun: str = "picture"
     class_names: Sequence[str] = ()
+    class_noun: str = "class"
     num_files: Mapping[str, int] = field(default_factory=dict)
     class_counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     examples: Sequence[Thumb] = ()
@@ -109,6 +117,9 @@ class ReportData:
     reliability: Sequence[Json] = ()
     answering: Json = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()
+    told: Told | None = None
+    told_of: str = "test"
+    scatters: Sequence[Scatter] = ()
     comparison: Sequence[Json] = ()
     plots: Sequence[Plot] = ()
     tried: Sequence[Json] = ()

@@ -15,6 +15,7 @@ from fovea.report.words import clean, figure, short
 _WIDTH, _HEIGHT = 380, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 34, 46
 _MOST_POINTS = 300  # per line: more than the pixels can show, and the page must stay small
+_MOST_DOTS = 2_000  # of a scatter: 100 KB
 _DOTS_UP_TO = 15  # points of a line that are few enough to mark each
 
 
@@ -129,6 +130,46 @@ def reliability_chart(bins: Sequence[Bin], *, key: str, title: str, description:
         counts.append(f'<text class="count" x="{(left + right) / 2:.1f}" y="{top - 4:.1f}" text-anchor="middle">{_brief(b.n)}</text>')
     parts.append(f'<path class="ideal" d="M{frame.x(0):.1f} {frame.y(0):.1f}L{frame.x(1):.1f} {frame.y(1):.1f}"/>')
     return _svg(key, title, description, parts + counts)
+
+
+def scatter_chart(
+    points: Sequence[tuple[float, float]],
+    *,
+    key: str,
+    title: str,
+    description: str,
+    x_label: str,
+    y_label: str,
+    half_width: float | None = None,
+) -> Markup:
+    """Dots (x, y) on axes of one range, with the diagonal on which both are equal; an empty Markup where no point is finite.
+
+    Args:
+        points: At most 2,000 are drawn, evenly taken.
+        key, title, description, x_label, y_label: As for `line_chart`.
+        half_width: Of a band around the diagonal, or None.
+    """
+    finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+    if not finite:
+        return Markup("")
+    step = max(1, -(-len(finite) // _MOST_DOTS))
+    values = [value for point in finite for value in point]
+    ticks = _ticks(min(values), max(values), 5)
+    lo, hi = ticks[0], ticks[-1]
+    frame = _Frame((lo, hi), (lo, hi))
+    decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0])))  # so many that no two ticks read the same
+
+    def told(value: float) -> str:
+        return f"{value:.{decimals}f}" if decimals < 7 and abs(value) < 1e7 else figure(value)
+
+    parts = [_axes(frame, ticks, ticks, x_label, y_label, told, told)]
+    if half_width is not None:
+        corners = [(lo, lo + half_width), (hi - half_width, hi), (hi, hi), (hi, hi - half_width), (lo + half_width, lo), (lo, lo)]
+        inside = " ".join(f"{frame.x(min(max(x, lo), hi)):.1f},{frame.y(min(max(y, lo), hi)):.1f}" for x, y in corners)
+        parts.append(f'<polygon class="band s0" points="{inside}"/>')
+    parts.append(f'<path class="ideal" d="M{frame.x(lo):.1f} {frame.y(lo):.1f}L{frame.x(hi):.1f} {frame.y(hi):.1f}"/>')
+    parts += [f'<circle class="dot s0" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="2.5"/>' for x, y in finite[::step]]
+    return _svg(key, title, description, parts)
 
 
 def interval_chart(rows: Sequence[tuple[str, float, float, float]], *, key: str, title: str, description: str, x_label: str) -> Markup:

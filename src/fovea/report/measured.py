@@ -77,7 +77,7 @@ class Pair:
 def measured(data: ReportData) -> Measured | None:
     """The split that the report speaks of, or None where nothing was measured."""
     for split, metrics in (("test", data.test), ("validation", data.validation)):
-        if metrics and metrics.get("n"):
+        if metrics and metrics.get("n") and "accuracy" in metrics:
             return _read(split, metrics, data)
     return None
 

@@ -14,7 +14,7 @@ from fovea.files import write_atomic
 from fovea.report import words
 from fovea.report.advice import advise
 from fovea.report.answer import answer, ranking
-from fovea.report.charts import comparison_charts, epoch_rows, history_charts, search_chart, sure_chart, tried_chart
+from fovea.report.charts import comparison_charts, epoch_rows, history_charts, scatter_charts, search_chart, sure_chart, tried_chart
 from fovea.report.data import ReportData, Thumb
 from fovea.report.findings import findings
 from fovea.report.honesty import honesty, read_bins
@@ -54,6 +54,7 @@ class Picture:
     true: str
     predicted: str = ""
     probability: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ def render(data: ReportData) -> str:
         matrix=_matrix(result),
         pairs=confused_pairs(result, most=8 if _fits(result) else 20) if result else [],
         class_results=_worst_first(class_results(result)) if result else [],
-        mistakes=[Picture(embed(m.pixels), m.path, m.true, m.predicted, m.probability) for m in data.mistakes[:_MISTAKES]],
+        mistakes=[Picture(embed(m.pixels), m.path, m.true, m.predicted, m.probability, m.note) for m in data.mistakes[:_MISTAKES]],
+        told=None if result else data.told,
+        scatters=scatter_charts(data),
         bins=[b for b in bins if b.n],
         sure=sure_chart(bins, noun=data.noun),
         honesty=honesty(bins, result.ece if result else None),

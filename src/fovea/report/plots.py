@@ -12,11 +12,13 @@ _WIDE, _HIGH, _DPI = 9.0, 3.6, 120  # inches, dots for each
 
 
 def save_learning_curves(history: Sequence[Json], path: Path) -> Path:
-    """Loss and accuracy over the epochs, training against validation, side by side."""
+    """Loss and accuracy (or another measure, where there is none) over the epochs, training against validation, side by side."""
     from matplotlib.figure import Figure  # heavy, and only files need it
 
     figure = Figure(figsize=(_WIDE, _HIGH), layout="constrained")
-    for axes, column in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    others = [name for name in history[-1] if name not in ("epoch", "split", "loss", "lr", "seconds")]
+    columns = ("loss", "accuracy" if "accuracy" in others or not others else others[0])
+    for axes, column in zip(figure.subplots(1, 2), columns, strict=True):
         for split, style in (("train", "--"), ("validation", "-")):
             if points := curve(history, split, column):
                 axes.plot([x for x, _ in points], [y for _, y in points], style, marker="o" if len(points) < 15 else "", label=split)

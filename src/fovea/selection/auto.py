@@ -335,7 +335,7 @@ def begin(settings: TrainSettings, source: Source, log: Path | None = None) -> S
         log: A folder for TensorBoard.
     """
     plan = choose(settings, source)
-    if settings.strategy == "auto" and plan.strategy == "probe" and settings.weights_pattern is None:
+    if settings.strategy == "auto" and plan.strategy == "probe" and plan.goal.activation == "softmax" and settings.weights_pattern is None:
         return Auto(settings, source, log)
     if log and not uses(plan.strategy, "tensorboard"):
         say(f"{plan.strategy} writes no log for TensorBoard: no network learns")

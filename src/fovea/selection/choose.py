@@ -18,8 +18,9 @@ from fovea.models.network import Network, PixelBackbone
 from fovea.models.passport import Passport, Triple
 from fovea.models.surgery import check_stage, truncate
 from fovea.models.weights import ResolvedWeights, backbone_of, candidates, load_weights, resolve_weights, weights_hash
-from fovea.tasks import TASKS
+from fovea.tasks import TASKS, create_task
 from fovea.training.augment import choose_augment, is_centred
+from fovea.training.goal import check_method
 from fovea.training.method import Method
 from fovea.training.settings import TrainSettings
 from fovea.training.strategy import STRATEGIES, Plan, uses
@@ -28,7 +29,6 @@ from fovea.types import Item
 
 _PREFERRED = "mobilenet_v2"  # of several backbones with weights at hand: the quickest on a processor for its accuracy
 _FROM_SCRATCH = "convnet"
-_ONLY_TASK = "classification"  # what "auto" takes: labels in folders and tables name classes
 _SMALL_PX = 64  # pictures of at most this side are met by the small network for 28 px
 _PEEK = 32  # pictures that are decoded to learn how large they are
 
@@ -43,7 +43,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
     for registry, asked in ((TASKS, settings.task), (STRATEGIES, settings.strategy), (HEADS, settings.head), (ENGINES, settings.engine)):
         if asked != "auto":
             registry[asked]
-    settings.method(Method(epochs=1))  # names of optimizer and schedule
+    task = choose_task(settings.task, source)
+    check_method(settings.method(Method(epochs=1)), create_task(task, source.class_names).loss)  # names of optimizer and schedule, too
     notes: list[str] = []
     name, made_with = (_pick_backbone(settings, notes), {}) if settings.backbone == "auto" else read_backbone(settings.backbone)
     if settings.strategy == "scratch" and settings.weights not in ("auto", "none") and settings.weights_pattern is None:
@@ -119,7 +120,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         notes.append(f"{name} up to its feature map {stage} of {len(backbone.body.channels) - 1}, and no farther")
     return Plan(
         settings=settings,
-        task=_ONLY_TASK if settings.task == "auto" else settings.task,
+        task=task,
         strategy=strategy,
         backbone_name=name,
         # channels-last: torch's convolutions are 5 to 15 times slower otherwise on a processor
@@ -133,6 +134,33 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         notes=tuple(notes),
         class_names=tuple(source.class_names),
     )
+
+
+def choose_task(asked: str, source: Source) -> str:
+    """The task: as asked, or the one that learns from the kind of target that the data has.
+
+    Raises:
+        UnknownName: No task has that name.
+        InputError: It learns from another kind of target than the data has, or no task learns from that.
+    """
+    if asked != "auto":
+        if (kind := TASKS[asked].info.kind) not in ("", source.kind.name):
+            raise InputError(
+                f"--task {asked} learns from {TASKS[asked].info.targets}, and {source.location!r} has {source.kind.name}",
+                got=f"--task {asked}, and data with {source.kind.name}",
+                expected=f"data with {kind}",
+                fix="leave --task out; or give a CSV with a column 'label' for classes, 'labels' for several labels, 'target' for a number",
+            )
+        return asked
+    fitting = sorted((not entry.where.startswith("fovea."), entry.name) for entry in TASKS if entry.info.kind == source.kind.name)
+    if not fitting:
+        raise InputError(
+            f"no task learns from {source.kind.name}, which {source.location!r} has",
+            got=source.kind.name,
+            expected="one of " + ", ".join(sorted({entry.info.kind for entry in TASKS} - {""})),
+            fix="name a task with --task",
+        )
+    return fitting[0][1]  # ours where a plug-in has one for the same kind: that one is taken by its name
 
 
 def _options(name: str, asked: dict[str, Any], resolved: ResolvedWeights | None) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Classification: each picture belongs to exactly one class."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fovea.errors import DataError
@@ -30,8 +29,10 @@ from fovea.metrics.per_class import (
     recalls,
 )
 from fovea.metrics.ranking import areas, average_precision, curves, ranking_intervals, roc_auc
+from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.types import Floats, Ints, Pixels, Prediction
+from fovea.tasks.told import Told, Wrong
+from fovea.types import Floats, Ints, Pixels, Prediction, TargetArray
 
 
 @dataclass(frozen=True)
@@ -72,17 +73,13 @@ class ClassPrediction(Prediction):
         return told + (f" (one of {', '.join(self.prediction_set)})" if len(self.prediction_set) > 1 else "")
 
     def draw(self, pixels: Pixels) -> Pixels:
-        height = max(24, pixels.shape[0] // 12)
-        canvas = np.vstack([pixels, np.full((height, pixels.shape[1], 3), 255, np.uint8)])
-        text = f"{self.class_name} {100 * self.probability:.0f} %"
-        (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)
-        scale = min(height / 40, (pixels.shape[1] - 8) / max(wide, 1))
-        cv2.putText(canvas, text, (4, canvas.shape[0] - height // 3), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
-        return canvas
+        return with_caption(pixels, f"{self.class_name} {100 * self.probability:.0f} %")
 
 
 class Classification(Task):
     name = "classification"
+    title = "A picture classifier"
+    limits = "It answers with one of its classes whatever the picture shows."
 
     def __init__(self, class_names: tuple[str, ...]) -> None:
         self.class_names = class_names
@@ -123,7 +120,7 @@ class Classification(Task):
             )
         return ["path", "predicted", "probability", *self.class_names, "prediction_set", "refused"], rows
 
-    def targets(self, labels: Sequence[str]) -> Ints:
+    def targets(self, labels: Sequence[str]) -> TargetArray:
         unknown = sorted(set(labels) - set(self.class_names))
         if unknown:
             plain = {_plain(name): name for name in self.class_names}
@@ -138,8 +135,32 @@ class Classification(Task):
             )
         return np.array([self._index[label] for label in labels], np.int64)
 
-    def metrics(self, outputs: dict[str, Floats], targets: Ints) -> dict[str, Any]:
-        probabilities = outputs["probabilities"]
+    def agrees(self, expected: dict[str, Floats], found: dict[str, Floats], *, tolerance: float) -> bool:
+        """The same most probable class; a tie within the tolerance may fall either way."""
+        right, answers = expected["probabilities"], found["probabilities"]
+        chosen = np.take_along_axis(right, answers.argmax(axis=1)[:, None], axis=1)[:, 0]
+        return bool(np.all(right.max(axis=1) - chosen < tolerance))
+
+    def judged(self, labels: Sequence[str], outputs: dict[str, Floats]) -> tuple[list[str], list[list[object]]]:
+        rows: list[list[object]] = [
+            [label, self.class_names[row.argmax()], f"{row.max():.6f}"] for label, row in zip(labels, outputs["probabilities"], strict=True)
+        ]
+        return ["true", "predicted", "probability"], rows
+
+    def told(self, metrics: Mapping[str, Any], *, split: str) -> Told | None:
+        return None
+
+    def worst(self, labels: Sequence[str], outputs: dict[str, Floats], targets: TargetArray) -> list[Wrong]:
+        """The mistakes that it was most sure of."""
+        found = [
+            Wrong(place, label, self.class_names[row.argmax()], probability=float(row.max()))
+            for place, (label, row) in enumerate(zip(labels, outputs["probabilities"], strict=True))
+            if self.class_names[row.argmax()] != label
+        ]
+        return sorted(found, key=lambda wrong: -wrong.probability)
+
+    def metrics(self, outputs: dict[str, Floats], targets: TargetArray) -> dict[str, Any]:
+        probabilities, targets = outputs["probabilities"], targets.astype(np.int64, copy=False)
         share = accuracy(probabilities, targets)
         return {
             "n": len(targets),
@@ -225,7 +246,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_\s]+", "", name).casefold()
 
 
-@TASKS.add(TaskInfo(answers="which one of the classes is it?", targets="a class name for each picture"))
+@TASKS.add(TaskInfo(answers="which one of the classes is it?", targets="a class name for each picture", kind="classes"))
 def classification(class_names: tuple[str, ...]) -> Classification:
     """One class for each picture."""
     return Classification(class_names)

@@ -12,11 +12,12 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.loading.batches import Batches
 from fovea.models.heads.linear import LinearHead
 from fovea.training.end_to_end import EndToEnd
-from fovea.training.logistic import fit_logistic
+from fovea.training.goal import goal_of
 from fovea.training.loop import Epoch, evaluate
 from fovea.training.method import Method
+from fovea.training.solvers import solve
 from fovea.training.strategy import Learned, Looked, Plan
-from fovea.types import Floats, Ints, Item
+from fovea.types import Floats, Ints, Item, TargetArray
 
 _FAR = 2.0  # times the probe's loss: no fine-tuning that goes well comes to that
 
@@ -37,11 +38,11 @@ class AfterProbe(EndToEnd):
         embed_s = time.perf_counter() - started
         return replace(super().look(source, items, hashes, store), embed_s=embed_s)
 
-    def solve_head(self, vectors: Floats, targets: Ints, groups: Ints, train: Ints) -> str:
+    def solve_head(self, vectors: Floats, targets: TargetArray, groups: Ints, train: Ints) -> str:
         """The network's head becomes the probe's; says how it was chosen."""
         settings, network = self.plan.settings, self.plan.network
-        num_classes = network.head.arrays()[-1][1].shape[0]
-        fitted = fit_logistic(vectors[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
+        num_outputs, solver = network.head.arrays()[-1][1].shape[0], self.plan.goal.solver
+        fitted = solve(solver, vectors[train], targets[train], groups[train], num_outputs=num_outputs, seed=settings.seed)
         network.head = LinearHead.from_arrays(fitted.weight, fitted.bias, dropout=settings.dropout)
         return fitted.note
 
@@ -49,8 +50,9 @@ class AfterProbe(EndToEnd):
         """The method, with the probe's own validation figure as what an epoch must beat."""
         if not validation.num_examples:
             return method
-        loss, accuracy, _ = evaluate(model, validation)
-        self.probe = Epoch(0, "validation", loss, accuracy, 0.0, 0.0)
+        goal = goal_of(Method(epochs=1), validation.targets, 0, "cpu", self.plan.goal.loss)  # as validation is judged: nothing is weighted
+        loss, accuracy, metrics = evaluate(model, validation, goal)
+        self.probe = Epoch(0, "validation", loss, accuracy, 0.0, 0.0, metrics)
         return replace(method, stop=replace(method.stop, baseline=self.probe.value(method.stop.monitor)))
 
     def compared(self, learned: Learned, method: Method, name: str) -> Learned:
@@ -65,8 +67,10 @@ class AfterProbe(EndToEnd):
         best = rows[at] if rows else self.probe
         told = (
             f"{name} {'was better than' if kept else 'did not beat'} the probe by its {method.stop.monitor} on validation, so {'it' if kept else 'the probe'} was kept: "
-            f"loss {best.loss:.5g} against {self.probe.loss:.5g}, accuracy {best.accuracy:.1%} against {self.probe.accuracy:.1%}"
+            f"loss {best.loss:.5g} against {self.probe.loss:.5g}"
         )
+        if best.accuracy is not None and self.probe.accuracy is not None:
+            told += f", accuracy {best.accuracy:.1%} against {self.probe.accuracy:.1%}"
         if not kept and best.loss > _FAR * self.probe.loss:
             told += "; so much worse speaks for a rate that is too high: try a smaller --lr"
         return replace(learned, history=[self.probe, *learned.history], notes=(*learned.notes, told))

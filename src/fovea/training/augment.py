@@ -80,5 +80,5 @@ def _of_mixes(augmentation: Augmentation) -> str:
     names = " or ".join(mix.name for mix in augmentation.mixes)
     return names and (
         f"{names} blends the pictures of each batch, and loss and accuracy of training are those of blended pictures: "
-        "right is the class with the largest share"
+        "of classes, right is the class with the largest share"
     )

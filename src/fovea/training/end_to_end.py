@@ -35,7 +35,7 @@ from fovea.training.method import Method
 from fovea.training.state import ParameterGroups, is_best
 from fovea.training.strategy import Learned, Looked, Plan, Strategy
 from fovea.training.tensorboard import TensorBoard
-from fovea.types import Floats, Ints, Item
+from fovea.types import Floats, Ints, Item, TargetArray
 
 _LEARNED_ON = ", fine-tuned"
 _NUM_SHOWN = 8  # pictures in a log of TensorBoard
@@ -57,12 +57,14 @@ class EndToEnd(Strategy):
         return Looked(pictures, facts, problems, decode_s=time.perf_counter() - started, num_from_store=num_kept)
 
     def begin(
-        self, validation: Batches, targets: Ints, groups: Ints, train: Ints
+        self, validation: Batches, targets: TargetArray, groups: Ints, train: Ints
     ) -> tuple[Method, ParameterGroups | None, tuple[str, ...]]:
         """Makes the network ready; gives the method, what learns at which rate, and what was chosen, in sentences."""
         return self.plan.settings.method(self.default), None, ()
 
-    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(
+        self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
+    ) -> Learned:
         if not isinstance(inputs, StoredPictures):
             raise TypeError("a network learns from the pictures that its own `look` has kept")
         plan, network = self.plan, self.plan.network
@@ -71,7 +73,7 @@ class EndToEnd(Strategy):
         method, rates, notes = self.begin(watched, targets, groups, train)
         network.to(device)
         learned_from = self.augmented(inputs, targets, train, balanced=method.balance == "sampling")
-        goal = goal_of(method, targets[train], learned_from.num_classes, device)
+        goal = goal_of(method, targets[train], learned_from.num_classes, device, plan.goal.loss)
         try:
             with inputs.store:
                 history = fit(
@@ -112,7 +114,7 @@ class EndToEnd(Strategy):
         """Writes the backbone after each epoch that is the best so far: a training that fails later has not been for nothing."""
         return lambda network, history: self._keep(network, path) if is_best(method, history) else None
 
-    def _answers(self, onnx: bytes, pictures: StoredPictures, targets: Ints) -> tuple[Floats, Floats]:
+    def _answers(self, onnx: bytes, pictures: StoredPictures, targets: TargetArray) -> tuple[Floats, Floats]:
         """Logits (N, K) and embeddings (N, D) of all pictures, by the engine that ships it, which is faster than torch on a processor; zeros where one cannot be read."""
         head, rows = self.plan.network.head, pictures.readable
         batches = self.as_they_are(pictures, targets, rows, scaled=False).epoch(0)
@@ -128,7 +130,7 @@ class EndToEnd(Strategy):
         logits[rows] = predict_logits(head, embeddings[rows], 1024)
         return logits, embeddings
 
-    def rates(self, inputs: StoredPictures, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, steps: int) -> RateCurve:
+    def rates(self, inputs: StoredPictures, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, steps: int) -> RateCurve:
         """What each learning rate would come to, from where this strategy begins."""
         device = pick_device(self.plan.settings.device)
         self._check_batch(len(train), device)
@@ -136,10 +138,12 @@ class EndToEnd(Strategy):
         network = self.plan.network.to(device)
         batches = self.augmented(inputs, targets, train, balanced=method.balance == "sampling")
         with inputs.store:
-            goal = goal_of(method, targets[train], batches.num_classes, device)
+            goal = goal_of(method, targets[train], batches.num_classes, device, self.plan.goal.loss)
             return find_rate(network, batches, method=method, goal=goal, groups=rates, steps=steps)
 
-    def augmented(self, pictures: StoredPictures, targets: Ints, rows: Ints, *, balanced: bool = False, scaled: bool = True) -> Loader:
+    def augmented(
+        self, pictures: StoredPictures, targets: TargetArray, rows: Ints, *, balanced: bool = False, scaled: bool = True
+    ) -> Loader:
         """Training pictures, varied anew in each epoch."""
         plan = self.plan
         augmentation = augmentation_of(plan.augment)
@@ -151,7 +155,7 @@ class EndToEnd(Strategy):
             shuffle=True, seed=plan.settings.seed, balanced=balanced,
         )  # fmt: skip
 
-    def as_they_are(self, pictures: StoredPictures, targets: Ints, rows: Ints, *, scaled: bool = True) -> Loader:
+    def as_they_are(self, pictures: StoredPictures, targets: TargetArray, rows: Ints, *, scaled: bool = True) -> Loader:
         """Pictures in their order, exactly as the preprocessing of the bundle gives them."""
         return Loader(
             pictures, rows, targets, batch_size=self.plan.settings.batch_size, size_px=self.plan.preprocessing.size_px,
@@ -162,7 +166,8 @@ class EndToEnd(Strategy):
         if not self.plan.log:
             return list(self.plan.watchers)
         shown = np.stack([pictures.read(int(row)) for row in train[:: max(1, len(train) // _NUM_SHOWN)][:_NUM_SHOWN]])
-        return [*self.plan.watchers, TensorBoard(self.plan.log, pictures=shown, class_names=self.plan.class_names)]
+        names = self.plan.class_names if self.plan.goal.activation == "softmax" else ()  # other answers are no shares of classes
+        return [*self.plan.watchers, TensorBoard(self.plan.log, pictures=shown, class_names=names)]
 
     def _scaling(self) -> Scaling | None:
         """Floats for a network on the processor; bytes for another device, which takes them four times as fast and scales them itself."""

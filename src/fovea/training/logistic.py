@@ -1,7 +1,6 @@
 """Multinomial logistic regression on standardised embeddings, its regularisation chosen by cross-validation on these rows only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -12,33 +11,20 @@ from fovea.data import assign_folds
 from fovea.loading.parallel import map_ordered
 from fovea.metrics.classification import negative_log_likelihood
 from fovea.progress import Progress
+from fovea.training.solvers.solver import Solved
 from fovea.training.standardise import Standardised
-from fovea.types import Floats, Ints, Item
+from fovea.types import Floats, Ints, Item, TargetArray
 
 # Inverse strength of the L2 penalty, from strong to weak. The loss along it has one valley, so the walk ends once it rises.
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-_DEFAULT_STRENGTH = 1e-2  # where a class has a single picture and nothing can be compared
+DEFAULT_STRENGTH = 1e-2  # where a class has a single picture and nothing can be compared
 _NUM_FOLDS = 5
-_MOST_COMPARED = 10_000  # pictures that the choice is made on; the final fit takes all
+MOST_COMPARED = 10_000  # pictures that the choice is made on; the final fit takes all
 _MAX_ITERATIONS = 1_000
 _TOLERANCE = 1e-4  # of the largest slope of the mean loss: closer, no held-out loss changes in its third digit
 
 
-@dataclass(frozen=True)
-class Logistic:
-    """The fitted weights (K, D) and bias (K,), for embeddings as they are, and how the regularisation was chosen.
-
-    `search` holds (C, mean log-likelihood loss over the folds, its standard deviation).
-    """
-
-    weight: Floats
-    bias: Floats
-    strength: float
-    search: list[tuple[float, float, float]]
-    note: str
-
-
-def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: int, seed: int) -> Logistic:
+def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: int, seed: int) -> Solved:
     """Fits on (N, D) embeddings and (N,) classes.
 
     Args:
@@ -49,14 +35,14 @@ def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: in
         seed: Draws the folds.
     """
     search = _compare(inputs, targets, groups, seed)
-    strength = min(search, key=lambda row: row[1])[0] if search else _DEFAULT_STRENGTH
-    weight, bias = _Path(inputs, targets, num_classes).fit(strength)
+    strength = min(search, key=lambda row: row[1])[0] if search else DEFAULT_STRENGTH
+    weight, bias = FitPath(inputs, targets, num_classes).fit(strength)
     note = (
         f"regularisation C = {strength:g} had the lowest log-likelihood loss in {_NUM_FOLDS}-fold cross-validation on the training pictures"
         if search
         else f"a class has a single training picture or group, so the regularisation stayed at its default, C = {strength:g}"
     )
-    return Logistic(weight, bias, strength, search, note)
+    return Solved(weight, bias, strength, search, note)
 
 
 def fit_near(inputs: Floats, targets: Ints, weight: Floats, bias: Floats, *, strength: float, scale: Standardised) -> tuple[Floats, Floats]:
@@ -71,28 +57,29 @@ def fit_near(inputs: Floats, targets: Ints, weight: Floats, bias: Floats, *, str
         strength: C; the smaller, the less it moves.
         scale: In whose units a weight's change counts: of the pictures that it was learned from.
     """
-    path = _Path(inputs, targets, len(bias), scale=scale, centre=(weight, bias))
+    path = FitPath(inputs, targets, len(bias), scale=scale, centre=(weight, bias))
     with threadpool_limits(1, user_api="blas"):
         return path.fit(strength)
 
 
-class _Path:
+class FitPath:
     """Fits of ever weaker regularisation on the same rows, each beginning where the one before ended.
 
-    L-BFGS of SciPy on this very loss, and not scikit-learn's model, whose import alone takes longer than all the fits.
+    L-BFGS of SciPy on this very loss (`loss` gives its value for (N, K) logits, and its slope; by default that of one class each), and not scikit-learn's model, whose import alone takes longer than all the fits.
     """
 
     def __init__(
         self,
         inputs: Floats,
-        targets: Ints,
+        targets: TargetArray,
         num_classes: int,
         *,
         scale: Standardised | None = None,
         centre: tuple[Floats, Floats] | None = None,
+        loss: Callable[[Floats, TargetArray], tuple[float, Floats]] | None = None,
     ) -> None:
         self._scale = scale or Standardised(inputs)
-        self._inputs, self._targets = self._scale.apply(inputs), targets
+        self._inputs, self._targets, self._loss = self._scale.apply(inputs), targets, loss or _one_of_all
         self._centre = np.zeros((num_classes, inputs.shape[1] + 1))  # the weights, and last the bias
         if centre:
             self._centre[:, :-1], self._centre[:, -1] = centre[0] * self._scale.deviation, centre[1] + centre[0] @ self._scale.mean
@@ -100,15 +87,13 @@ class _Path:
 
     def fit(self, strength: float) -> tuple[Floats, Floats]:
         """The weights (K, D) and bias (K,) that minimise C * summed loss + |weights|^2 / 2."""
-        count, rows = len(self._targets), np.arange(len(self._targets))
+        count = len(self._targets)
         penalty = 1 / (strength * count)
 
         def loss(flat: Floats) -> tuple[float, Floats]:
             found = flat.reshape(self._found.shape)
             narrow = found.astype(np.float32)
-            unlike = _softmax(self._inputs @ narrow[:, :-1].T + narrow[:, -1])
-            mean = -float(np.log(np.maximum(unlike[rows, self._targets], 1e-30)).mean(dtype=np.float64))
-            unlike[rows, self._targets] -= 1
+            mean, unlike = self._loss(self._inputs @ narrow[:, :-1].T + narrow[:, -1], self._targets)
             slope = np.empty_like(found)
             moved = found[:, :-1] - self._centre[:, :-1]
             slope[:, :-1] = unlike.T @ self._inputs / count + penalty * moved
@@ -122,8 +107,8 @@ class _Path:
 
 
 def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tuple[float, float, float]]:
-    if len(targets) > _MOST_COMPARED:
-        chosen = np.random.default_rng(seed).permutation(len(targets))[:_MOST_COMPARED]
+    if len(targets) > MOST_COMPARED:
+        chosen = np.random.default_rng(seed).permutation(len(targets))[:MOST_COMPARED]
         if len(np.unique(targets[chosen])) == len(np.unique(targets)):
             inputs, targets, groups = inputs[chosen], targets[chosen], groups[chosen]
     num_folds = min(_NUM_FOLDS, *(len(np.unique(groups[targets == target])) for target in np.unique(targets)))
@@ -131,7 +116,7 @@ def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tup
         return []
     folds = deal(targets, groups, num_folds=num_folds, seed=seed)
     num_classes = int(targets.max()) + 1
-    paths = [_Path(inputs[folds != fold], targets[folds != fold], num_classes) for fold in range(num_folds)]
+    paths = [FitPath(inputs[folds != fold], targets[folds != fold], num_classes) for fold in range(num_folds)]
 
     def loss(fold: int, strength: float) -> float:
         weight, bias = paths[fold].fit(strength)
@@ -141,7 +126,7 @@ def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tup
     def losses(strength: float) -> tuple[list[float], None]:
         return list(map_ordered(lambda fold: loss(fold, strength), range(num_folds))), None
 
-    walked = _walk("choosing the regularisation", losses)
+    walked = walk("choosing the regularisation", losses)
     return [(strength, float(np.mean(found)), float(np.std(found))) for strength, found, _ in walked]
 
 
@@ -154,7 +139,7 @@ def deal(targets: Ints, groups: Ints, *, num_folds: int, seed: int) -> Ints:
 Found = TypeVar("Found")
 
 
-def _walk(purpose: str, losses: Callable[[float], tuple[list[float], Found]]) -> list[tuple[float, list[float], Found]]:
+def walk(purpose: str, losses: Callable[[float], tuple[list[float], Found]]) -> list[tuple[float, list[float], Found]]:
     """From strong to weak regularisation until the mean of the folds' losses rises: the strength, the losses, what was found."""
     walked: list[tuple[float, list[float], Found]] = []
     with Progress(purpose, total=len(_STRENGTHS)) as bar, threadpool_limits(1, user_api="blas"):
@@ -181,7 +166,7 @@ def out_of_fold(inputs: Floats, targets: Ints, folds: Ints, *, num_classes: int)
     held_out = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     present = [np.unique(targets[folds != fold]) for fold in np.unique(folds)]
     paths = [
-        _Path(inputs[folds != fold], np.searchsorted(classes, targets[folds != fold]), len(classes))
+        FitPath(inputs[folds != fold], np.searchsorted(classes, targets[folds != fold]), len(classes))
         for fold, classes in zip(np.unique(folds), present, strict=True)
     ]
 
@@ -195,7 +180,7 @@ def out_of_fold(inputs: Floats, targets: Ints, folds: Ints, *, num_classes: int)
         found = list(map_ordered(lambda i: answer(i, strength), range(len(held_out))))
         return [negative_log_likelihood(part, targets[rows]) for part, rows in zip(found, held_out, strict=True)], found
 
-    tried = _walk("asking whether labels fit", answers)
+    tried = walk("asking whether labels fit", answers)
     best = min((losses for _, losses, _ in tried), key=np.mean)
     enough = np.mean(best) + np.std(best) / np.sqrt(len(best))
     strength, _, found = next(row for row in tried if np.mean(row[1]) <= enough)
@@ -203,6 +188,21 @@ def out_of_fold(inputs: Floats, targets: Ints, folds: Ints, *, num_classes: int)
     for rows, part in zip(held_out, found, strict=True):
         probabilities[rows] = part
     return probabilities, strength
+
+
+def _one_of_all(logits: Floats, targets: TargetArray) -> tuple[float, Floats]:
+    """The loss of (N, K) logits whose rows are of one class each, mean over rows, and its slope."""
+    unlike, rows = _softmax(logits), np.arange(len(targets))
+    mean = -float(np.log(np.maximum(unlike[rows, targets], 1e-30)).mean(dtype=np.float64))
+    unlike[rows, targets] -= 1
+    return mean, unlike
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Each logit's probability by itself."""
+    from scipy.special import expit
+
+    return expit(logits)  # type: ignore[no-any-return]
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -10,26 +10,21 @@ import torch
 from torch import nn
 
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
-from fovea.losses.classification import cross_entropy, with_auxiliary
+from fovea.losses.classification import cross_entropy, which_class, with_auxiliary
 from fovea.progress import Progress, say
 from fovea.training.memory import reused_memory
 from fovea.training.method import Method
 from fovea.training.state import Epoch, ParameterGroups, State
 from fovea.training.troubles import check_names, explained, not_a_number
-from fovea.types import Floats, Ints
+from fovea.types import Floats, Ints, TargetArray
 
 __all__ = ["Epoch", "Goal", "evaluate", "fit", "logits_of", "predict_logits"]
 
 _SAVE_S = 60.0  # between two checkpoints within an epoch: what a kill may cost, against a second of writing for a large network
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # logits (B, K), targets -> the mean over the batch
-Metric = Callable[[Floats, Ints], float]  # logits (N, K), targets (N,) -> a number
+Metric = Callable[[Floats, TargetArray], float]  # logits (N, K), targets (N, ...) -> a number
 Watcher = Callable[[nn.Module, list[Epoch]], None]  # after each epoch: the network, and the history so far
-
-
-def which_class(values: torch.Tensor) -> torch.Tensor:
-    """The class that each row of logits (B, K), or of targets, (B,) or shares of the classes (B, K), stands for."""
-    return values if values.ndim == 1 else values.argmax(1)
 
 
 @dataclass(frozen=True)
@@ -40,13 +35,23 @@ class Goal:
         loss: Of the training batches.
         judge: The loss that validation is measured by, without what only helps learning (smoothing, weights of classes).
         metrics: More columns for the validation rows of the history.
-        answer: What a row of outputs, and of targets, says: where the two agree, it counts as right.
+        answer: What a row of outputs, and of targets, says: where the two agree (in everything, where they say several things), it counts
+            as right. None where nothing is simply right or wrong.
+        wanted: What a row of targets says, where `answer` does not tell.
     """
 
     loss: Loss = cross_entropy
     judge: Loss = cross_entropy
     metrics: Mapping[str, Metric] = field(default_factory=dict)
-    answer: Callable[[torch.Tensor], torch.Tensor] = which_class
+    answer: Callable[[torch.Tensor], torch.Tensor] | None = which_class
+    wanted: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def num_right(self, outputs: torch.Tensor, targets: torch.Tensor) -> int | None:
+        """How many rows are right; None where that has no meaning."""
+        if self.answer is None:
+            return None
+        agree = self.answer(outputs) == (self.wanted or self.answer)(targets)
+        return int(agree.reshape(len(agree), -1).all(1).sum())
 
 
 def fit(
@@ -84,7 +89,7 @@ def fit(
         InputError: A metric has the name of one of ours, nothing is called what early stopping watches, or torch cannot compile here.
         TrainingFailed: The loss is not a number, or memory does not suffice. The best weights so far stay in the checkpoint.
     """
-    check_names(list(goal.metrics), method)
+    check_names(list(goal.metrics), method, has_accuracy=goal.answer is not None)
     key = f"{key} {train.batch_size} {train.seed} {train.num_examples}"
     state = State(model, method, groups=groups, checkpoint=checkpoint, key=key, judged=validation.num_examples > 0)
     run = torch.compile(model) if method.compile else model
@@ -128,14 +133,15 @@ def _train_epoch(model: nn.Module, state: State, train: Batches, epoch: int, goa
             state.stepped()
             sums.batch += 1
             sums.loss += loss.item() * len(targets)
-            sums.num_right += int((goal.answer(logits) == goal.answer(targets)).sum())
+            sums.num_right += goal.num_right(logits, targets) or 0
             sums.seconds = time.perf_counter() - started
             bar.advance(1)
             if time.perf_counter() - saved >= _SAVE_S and sums.batch < len(train):
                 state.keep_chance(device)
                 state.save()
                 saved = time.perf_counter()
-    return Epoch(epoch, "train", sums.loss / train.num_examples, sums.num_right / train.num_examples, lr, sums.seconds)
+    accuracy = sums.num_right / train.num_examples if goal.answer else None
+    return Epoch(epoch, "train", sums.loss / train.num_examples, accuracy, lr, sums.seconds)
 
 
 def loss_of(
@@ -172,13 +178,13 @@ def _measure(model: nn.Module, batches: Batches, learned: Epoch, goal: Goal) -> 
     return Epoch(learned.epoch, "validation", loss, accuracy, learned.lr, time.perf_counter() - started, metrics)
 
 
-def evaluate(model: nn.Module, batches: Batches, goal: Goal = Goal()) -> tuple[float, float, dict[str, float]]:
-    """Mean loss, accuracy, and the metrics of your own, in evaluation mode."""
+def evaluate(model: nn.Module, batches: Batches, goal: Goal = Goal()) -> tuple[float, float | None, dict[str, float]]:
+    """Mean loss, accuracy (None where the goal has none), and the metrics of your own, in evaluation mode."""
     logits, targets = logits_of(model, batches), batches.targets[batches.rows]
     given, wanted = torch.from_numpy(logits), torch.from_numpy(targets)
-    loss, right = goal.judge(given, wanted).item(), goal.answer(given) == goal.answer(wanted)
+    loss, right = goal.judge(given, wanted).item(), goal.num_right(given, wanted)
     metrics = {name: metric(logits, targets) for name, metric in goal.metrics.items()}
-    return loss, float(right.double().mean()), metrics
+    return loss, None if right is None else right / len(targets), metrics
 
 
 def predict_logits(model: nn.Module, inputs: Arrays, batch_size: int, *, rows: Ints | None = None) -> Floats:

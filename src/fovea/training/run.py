@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.errors import InputError, OutputError, writing
 from fovea.files import is_unfinished, ready_folder, write_json
+from fovea.tasks import create_task
 from fovea.training.checkpoint import BEST, FAILED, LAST
 from fovea.training.settings import TrainSettings
 
@@ -20,12 +21,17 @@ RUN_FORMAT = 1
 SCHEMA_FILE = "metrics.schema.json"
 
 
-class SplitMetrics(BaseModel):
-    """A classifier's measures on one split; other tasks name their own."""
+class TaskMetrics(BaseModel):
+    """A task's own measures on one split, each with its interval under `_ci95`."""
 
     model_config = ConfigDict(extra="allow")
 
     n: int
+
+
+class SplitMetrics(TaskMetrics):
+    """A classifier's measures on one split; other tasks name their own."""
+
     accuracy: float = Field(ge=0, le=1)
     accuracy_ci95: tuple[float, float]
     top5_accuracy: float | None
@@ -73,8 +79,8 @@ class Metrics(BaseModel):
     backbone: str
     class_names: list[str]
     num_files: dict[str, int]
-    validation: SplitMetrics | None
-    test: SplitMetrics | None
+    validation: SplitMetrics | TaskMetrics | None
+    test: SplitMetrics | TaskMetrics | None
     timing: Timing
     seed: int
     command: str
@@ -151,15 +157,18 @@ class Run:
     def to_text(self) -> str:
         """What a person reads when it is done."""
         lines = []
+        task = create_task(self.metrics.task, self.metrics.class_names)
         for name in ("test", "validation"):
-            found: SplitMetrics | None = getattr(self.metrics, name)
-            if found:
+            found: SplitMetrics | TaskMetrics | None = getattr(self.metrics, name)
+            if found and (told := task.told(found.model_dump(), split=name)) is not None:
+                lines.append(f"{name}: {' '.join([told.sentence, told.caution]).strip()}")
+            if isinstance(found, SplitMetrics):
                 low, high = found.accuracy_ci95
                 right = round(found.accuracy * found.n)
                 lines.append(
                     f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
                 )
-        if (found := self.metrics.test or self.metrics.validation) is not None:
+        if isinstance(found := self.metrics.test or self.metrics.validation, SplitMetrics):
             learned = (self.metrics.model_extra or {}).get("train") or found.model_dump()
             commonest = max(
                 range(len(found.confusion)), key=lambda row: sum(learned["confusion"][row])

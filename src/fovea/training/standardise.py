@@ -22,6 +22,17 @@ class Standardised:
         """(N, D) -> (N, D), a new array."""
         return (inputs - self.mean) / self.deviation  # type: ignore[no-any-return]
 
+    def restore(self, values: Floats) -> Floats:
+        """(N, D) at mean 0 and deviation 1 -> as they were, a new array."""
+        return values * self.deviation + self.mean  # type: ignore[no-any-return]
+
+    def restore_from(self, layer: nn.Linear) -> None:
+        """A dense layer whose outputs are scaled by this gives them, in place, as they are."""
+        with torch.no_grad():
+            scale = torch.from_numpy(self.deviation).to(layer.weight)
+            layer.weight.mul_(scale[:, None])
+            layer.bias.mul_(scale).add_(torch.from_numpy(self.mean).to(layer.bias))
+
     def fold(self, weight: Floats, bias: Floats) -> tuple[Floats, Floats]:
         """Weights that were learned on scaled features -> weights that take the features as they are."""
         weight = weight / self.deviation

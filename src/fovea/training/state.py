@@ -30,7 +30,7 @@ class Epoch:
     epoch: int
     split: str
     loss: float
-    accuracy: float
+    accuracy: float | None  # None where nothing is simply right or wrong
     lr: float
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)  # of your own, a column each
@@ -41,7 +41,7 @@ class Epoch:
             "epoch": self.epoch,
             "split": self.split,
             "loss": self.loss,
-            "accuracy": self.accuracy,
+            **({} if self.accuracy is None else {"accuracy": self.accuracy}),
             **self.metrics,
             "lr": self.lr,
             "seconds": self.seconds,

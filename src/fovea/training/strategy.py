@@ -14,11 +14,12 @@ from fovea.loading.stored import Inputs
 from fovea.models.network import Network
 from fovea.models.passport import Passport
 from fovea.registry import Registry
+from fovea.tasks import Task, create_task
 from fovea.training.loop import Epoch, Watcher
 from fovea.training.method import Method
 from fovea.training.settings import OF_EPOCHS, TrainSettings
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Floats, Ints, Item, PictureFacts
+from fovea.types import Floats, Ints, Item, PictureFacts, TargetArray
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Plan:
     log: Path | None = None
     watchers: tuple[Watcher, ...] = ()
     class_names: tuple[str, ...] = ()
+
+    @property
+    def goal(self) -> Task:
+        """The task: what is learned, and what the outputs mean."""
+        return create_task(self.task, self.class_names)
 
     def embedder(self) -> Embedder:
         """What turns pictures into vectors with the plan's backbone."""
@@ -112,12 +118,14 @@ class Strategy(ABC):
         """Decodes every picture whole, once, and keeps what `learn` needs. A broken one is named, never replaced."""
 
     @abstractmethod
-    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(
+        self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
+    ) -> Learned:
         """Learns from the rows `train`, watches the rows `validation`, and answers for all rows.
 
         Args:
             inputs: (N, ...) as `look` gave them.
-            targets: (N,).
+            targets: (N, ...), as the loss of `plan.goal` takes them.
             groups: (N,) a number for each row, the same for rows that must not judge each other: cross-validation divides none.
             train, validation: Row numbers.
             checkpoint: A folder to resume from.

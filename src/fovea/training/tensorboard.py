@@ -19,7 +19,7 @@ class TensorBoard:
     Args:
         folder: Where the log is written.
         pictures: uint8 (N, S, S, 3), of which each epoch's answers are shown; none where the network takes no pictures.
-        class_names: In the order of its outputs.
+        class_names: In the order of its outputs; () where these are no classes: then no answers are written.
 
     Raises:
         MissingExtra: TensorBoard is not installed.
@@ -37,7 +37,7 @@ class TensorBoard:
     def __call__(self, network: nn.Module, history: list[Epoch]) -> None:
         epoch = history[-1].epoch
         for row in history[-2:]:
-            values = {**{name: getattr(row, name) for name in _CURVES}, **row.metrics}
+            values = {**{name: value for name in _CURVES if (value := getattr(row, name)) is not None}, **row.metrics}
             for name, value in values.items():
                 self._writer.add_scalar(f"{name}/{row.split}", value, epoch)
         for name, parameter in network.named_parameters():
@@ -63,6 +63,8 @@ class TensorBoard:
         finally:
             for part, training in modes:
                 part.training = training
+        if not self._class_names:
+            return
         best = shares.argmax(1)
         lines = [f"{index + 1}. {self._class_names[int(k)]} {float(shares[index, k]):.1%}" for index, k in enumerate(best)]
         self._writer.add_text("answers for the pictures", "\n".join(lines), epoch)

@@ -21,13 +21,13 @@ def not_a_number(loss: float, epoch: int, names: Sequence[str], note: Callable[[
     )
 
 
-def check_names(metrics: Sequence[str], method: Method) -> None:
+def check_names(metrics: Sequence[str], method: Method, *, has_accuracy: bool = True) -> None:
     """Whether the history has a column for everything, and one thing for each column."""
     if taken := sorted({"epoch", "split", "loss", "accuracy", "lr", "seconds"} & set(metrics)):
         raise InputError(
             f"a metric is called {taken[0]!r}, as a column of ours is", got=taken[0], expected="a name of its own", fix="rename it"
         )
-    known = ["loss", "accuracy", *metrics]
+    known = ["loss", *(["accuracy"] if has_accuracy else []), *metrics]
     if method.stop.monitor not in known:
         raise InputError(
             f"nothing that is measured is called {method.stop.monitor!r}", got=f"monitor={method.stop.monitor!r}", expected=f"one of {', '.join(known)}",

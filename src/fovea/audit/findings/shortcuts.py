@@ -71,7 +71,7 @@ def shortcuts(seen: Seen) -> list[Fault]:
     """
     rows = [of[0] for of in seen.rows_of.values() if seen.items[of[0]].label is not None]
     names = sorted({seen.items[row].label or "" for row in rows})
-    if len(names) < 2:
+    if len(names) < 2 or not seen.kind.exclusive:
         return []
     place = {name: index for index, name in enumerate(names)}
     classes = np.array([place[seen.items[row].label or ""] for row in rows], np.int64)

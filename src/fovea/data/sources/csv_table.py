@@ -1,19 +1,27 @@
-"""A CSV table: `path,label[,split][,group]`, one row a picture, paths relative to the table's own folder or absolute."""
+"""A CSV table: `path,label[,split][,group]`, one row a picture, paths relative to the table's own folder or absolute.
+
+In place of `label`, one class, a table may have `labels`, any number of names with ";" between them (an empty cell: none is true),
+or a number in `target`, or several in `target:NAME`. Where it has more than one of these, the first of this order counts.
+"""
 
 import csv
 import io
+import math
 import os
 import posixpath
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource, class_name
+from fovea.data.kinds import CLASSES, SEPARATOR, Labels, Numbers, TargetKind, class_name, spelt_number
+from fovea.data.source import SOURCES, Source, SourceInfo, TreeSource
 from fovea.data.sources.split_folders import split_named
 from fovea.data.trees import FolderTree, Tree
 from fovea.errors import DataError
 from fovea.types import Item
 
-_COLUMNS = "the columns path,label and, where wanted, split and group"
+_COLUMNS = "the columns path,label (or path,labels; or path,target) and, where wanted, split and group"
+_TARGET = "target"
 _MARKS = ",;\t"  # between cells; spreadsheets in many countries write semicolons
 
 
@@ -34,7 +42,7 @@ def _find_table(tree: Tree) -> str | None:
     return fitting[0] if fitting else None
 
 
-@SOURCES.add(SourceInfo("a CSV table of paths and labels", recognises=lambda tree: _find_table(tree) is not None, order=100))
+@SOURCES.add(SourceInfo("a CSV table of paths and targets", recognises=lambda tree: _find_table(tree) is not None, order=100))
 def csv_table(tree: Tree) -> Source:
     """Reads a table. Columns may come in any order; others are ignored, and so are blank lines and repeated rows.
 
@@ -49,6 +57,7 @@ def csv_table(tree: Tree) -> Source:
     rows = _rows(_text(tree.read(table)), tree.location)
     _, header = next(rows)
     columns = {name.strip().lower(): index for index, name in enumerate(header)}
+    asked = _asked(header, tree.location)
     for number, cells in rows:
         if len(cells) > len(header) and any(cells[len(header) :]):
             raise _bad_row(
@@ -60,10 +69,13 @@ def csv_table(tree: Tree) -> Source:
                 'put "quotes" around a cell that holds a comma',
             )
         value = {name: cells[index] if index < len(cells) else "" for name, index in columns.items()}
-        path, label, word = _found(tree, value["path"]), value["label"].strip(), value.get("split", "").strip()
-        if not path or not label:
-            empty = "path" if not path else "label"
-            raise _bad_row(tree, number, f"has no {empty}", repr(cells), f"a {empty}", "fill it in, or remove the row")
+        path, word = _found(tree, value["path"]), value.get("split", "").strip()
+        if not path:
+            raise _bad_row(tree, number, "has no path", repr(cells), "a path", "fill it in, or remove the row")
+        try:
+            label = asked.read([cells[index] if index < len(cells) else None for index in asked.columns])
+        except _Unfit as unfit:
+            raise _bad_row(tree, number, unfit.problem, unfit.got or repr(cells), unfit.expected, unfit.fix) from unfit
         split = split_named(word)
         if word and split is None:
             raise _bad_row(
@@ -75,7 +87,7 @@ def csv_table(tree: Tree) -> Source:
                 "correct the word",
             )
         if label not in labels:  # one string for each class, not one for each picture
-            labels[label] = class_name(label)
+            labels[label] = asked.kind.spelt(label)
         item = Item(path, labels[label], split, value.get("group", "").strip() or None)
         first = items.setdefault(_place(tree, path), (item, number))
         if first[1] != number and replace(first[0], path=path) != item:
@@ -84,9 +96,85 @@ def csv_table(tree: Tree) -> Source:
             )
     _check_splits(tree, items)
     folder = posixpath.dirname(table)
-    return TreeSource(
-        "csv_table", tree, sorted((item for item, _ in items.values()), key=lambda item: item.path), folder=folder + "/" if folder else ""
-    )
+    found = sorted((item for item, _ in items.values()), key=lambda item: item.path)
+    return TreeSource("csv_table", tree, found, folder=folder + "/" if folder else "", kind=asked.kind)
+
+
+class _Unfit(Exception):
+    """A cell that holds no target: what is wrong with it, in the words of a row's error."""
+
+    def __init__(self, problem: str, *, got: str, expected: str, fix: str) -> None:
+        super().__init__(problem)
+        self.problem, self.got, self.expected, self.fix = problem, got, expected, fix
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a table says of its pictures.
+
+    Args:
+        kind: Of the targets.
+        columns: Where they stand in a row.
+        read: Those cells (None where the row is too short) as the text of a target; raises `_Unfit`.
+    """
+
+    kind: TargetKind
+    columns: Sequence[int]
+    read: Callable[[Sequence[str | None]], str]
+
+
+def _asked(header: Sequence[str], location: str) -> _Asked:
+    """Which columns hold the targets: `label`, else `labels`, else `target` or `target:NAME`."""
+    names = [name.strip() for name in header]
+    lower = [name.lower() for name in names]
+    for name, kind, read in (("label", CLASSES, _one_class), ("labels", Labels(), _several_labels)):
+        if name in lower:
+            return _Asked(kind, [lower.index(name)], read)
+    called = [(name[len(_TARGET) + 1 :].strip() or _TARGET, index) for index, name in enumerate(names) if _is_target(name)]
+    if twice := [name for name, count in Counter(name for name, _ in called).items() if count > 1]:
+        raise DataError(
+            f"{location!r} has two columns for the target {twice[0]!r}",
+            got=", ".join(names),
+            expected="a name of its own for each: target:height,target:width",
+            fix="rename one of the two, or remove it",
+        )
+    called = [(class_name(name), index) for name, index in sorted(called)]
+    number_names = [name for name, _ in called]
+    return _Asked(Numbers(number_names), [index for _, index in called], lambda cells: _numbers(cells, number_names))
+
+
+def _is_target(name: str) -> bool:
+    return name.strip().lower() == _TARGET or name.strip().lower().startswith(f"{_TARGET}:")
+
+
+def _one_class(cells: Sequence[str | None]) -> str:
+    if not (label := (cells[0] or "").strip()):
+        raise _Unfit("has no label", got="", expected="a label", fix="fill it in, or remove the row")
+    return label
+
+
+def _several_labels(cells: Sequence[str | None]) -> str:
+    if cells[0] is None:
+        raise _Unfit("ends before its labels", got="", expected="a cell for them, empty where none is true", fix="complete the row")
+    return cells[0]
+
+
+def _numbers(cells: Sequence[str | None], names: Sequence[str]) -> str:
+    values = []
+    for name, cell in zip(names, cells, strict=True):
+        text = (cell or "").strip()
+        if not text:
+            raise _Unfit(f"has no target {name!r}", got="", expected="a number", fix="fill it in, or remove the row")
+        try:
+            value = float(text)
+        except ValueError as error:
+            fix = "write a point and not a comma: 3.5" if "," in text else "correct it; names of classes stand in a column 'label'"
+            raise _Unfit(f"has a target {name!r} that is not a number: {text!r}", got=repr(text), expected="a number", fix=fix) from error
+        if not math.isfinite(value):
+            fix = "fill in what was measured, or remove the row"
+            raise _Unfit(f"has a target {name!r} that is not finite: {text!r}", got=repr(text), expected="a finite number", fix=fix)
+        values.append(spelt_number(value))
+    return SEPARATOR.join(values)
 
 
 def _rows(text: str, location: str) -> Iterator[tuple[int, list[str]]]:
@@ -115,12 +203,13 @@ def _rows(text: str, location: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _mark(text: str) -> str | None:
-    """What stands between the cells of the header, if that has the two columns that are needed."""
+    """What stands between the cells of the header, if that has the columns that are needed."""
     for mark in _MARKS:
         try:
             for number, cells in enumerate(csv.reader(io.StringIO(text[:10_000], newline=""), delimiter=mark), start=1):
                 if any(cell.strip() for cell in cells) and not _states_mark(cells, number):
-                    if {"path", "label"} <= {cell.strip().lower() for cell in cells}:
+                    found = {cell.strip().lower() for cell in cells}
+                    if "path" in found and (found & {"label", "labels"} or any(map(_is_target, found))):
                         return mark
                     break
         except csv.Error:

@@ -64,6 +64,13 @@ def write_shards(
         )
     if kind not in _SUFFIXES:
         raise InputError(f"no shards are called {kind!r}", got=repr(kind), expected="webdataset or tfrecord", fix="choose one of these")
+    if not source.kind.exclusive:
+        raise InputError(
+            f"shards hold one class for each picture, and {source.location!r} has {source.kind.name}",
+            got=source.kind.name,
+            expected="pictures of one class each",
+            fix="train from the table itself",
+        )
     folder = ready_folder(out)
     groups: dict[Split | None, list[Item]] = {}
     for item, split in zip(source.items, splits or [item.split for item in source.items], strict=True):

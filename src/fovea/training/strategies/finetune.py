@@ -17,7 +17,7 @@ from fovea.training.method import Method, Stopping
 from fovea.training.settings import OF_EPOCHS
 from fovea.training.state import ParameterGroups
 from fovea.training.strategy import STRATEGIES, Learned, Plan, StrategyInfo
-from fovea.types import Ints
+from fovea.types import Ints, TargetArray
 
 _PART = 0.5  # of the freeze points that learn, from the last one back: of MobileNetV2 these are 96 % of the parameters
 _LAYER_DECAY = 0.8  # each part learns so much slower than the one behind it
@@ -27,12 +27,12 @@ class Finetune(AfterProbe):
     default = Method(epochs=5, lr=3e-5, schedule="cosine", warmup_epochs=1, stop=Stopping(patience=3))
 
     def begin(
-        self, validation: Batches, targets: Ints, groups: Ints, train: Ints
+        self, validation: Batches, targets: TargetArray, groups: Ints, train: Ints
     ) -> tuple[Method, ParameterGroups | None, tuple[str, ...]]:
         settings, network = self.plan.settings, self.plan.network
         if settings.head != "linear":
             raise InputError(
-                f"finetune begins with a head that logistic regression has solved, and --head {settings.head} is none",
+                f"finetune begins with a linear head that is solved for at once, and --head {settings.head} is none",
                 got=f"--head {settings.head}",
                 expected="--head linear",
                 fix="leave --head out, or choose --strategy frozen or scratch",
@@ -46,7 +46,9 @@ class Finetune(AfterProbe):
         told = (f"the head was learned first, on the frozen backbone: {note}", list_trainable(network).to_text())
         return method, [*rates, {"params": list(network.head.parameters()), "lr": method.lr}], told
 
-    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(
+        self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
+    ) -> Learned:
         learned = super().learn(inputs, targets, groups, train=train, validation=validation, checkpoint=checkpoint, key=key)
         return self.compared(learned, self.plan.settings.method(self.default), "fine-tuning")
 

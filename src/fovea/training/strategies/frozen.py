@@ -22,7 +22,7 @@ from fovea.training.method import Method, Stopping
 from fovea.training.settings import OF_EPOCHS
 from fovea.training.standardise import Standardised
 from fovea.training.strategy import STRATEGIES, Learned, Plan, StrategyInfo
-from fovea.types import Floats, Ints, Pixels
+from fovea.types import Ints, Pixels, TargetArray
 
 
 class Embedded(Batches):
@@ -39,8 +39,8 @@ class Embedded(Batches):
         )
         self.pictures, self.engine, self.scale = pictures, engine, scale
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints | Floats]]:
-        answers: deque[Ints | Floats] = deque()  # of the batches that threads are embedding
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, TargetArray]]:
+        answers: deque[TargetArray] = deque()  # of the batches that threads are embedding
 
         def pixels() -> Iterator[Pixels]:
             for batch, targets in self.pictures.epoch(epoch, start_batch):
@@ -57,7 +57,9 @@ class Embedded(Batches):
 class Frozen(AfterProbe):
     default = Method(epochs=6, lr=1e-4, schedule="cosine", stop=Stopping(patience=3))  # ten times the rate undoes the probe (LOG.md)
 
-    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(
+        self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
+    ) -> Learned:
         if not isinstance(inputs, StoredPictures):
             raise TypeError("a head learns from the pictures that its own `look` has kept")
         plan, settings, network = self.plan, self.plan.settings, self.plan.network
@@ -80,8 +82,9 @@ class Frozen(AfterProbe):
             learned_from = Embedded(loader, self.embedder.engine, scale)
         num_classes = network.head.arrays()[-1][1].shape[0]
         with inputs.store:
+            goal = goal_of(method, targets[train], num_classes, "cpu", self.plan.goal.loss)
             history = fit(
-                network.head, learned_from, watched, method=method, goal=goal_of(method, targets[train], num_classes), checkpoint=checkpoint,
+                network.head, learned_from, watched, method=method, goal=goal, checkpoint=checkpoint,
                 key=f"{key} {self.embedder.space} {plan.augment}", watchers=plan.watchers,
             )  # fmt: skip
         scale.fold_into(network.head.dense_layers()[0])

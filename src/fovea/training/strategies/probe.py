@@ -15,12 +15,12 @@ from fovea.models.heads.linear import LinearHead
 from fovea.models.weights import save_weights
 from fovea.training.checkpoint import BEST
 from fovea.training.goal import goal_of
-from fovea.training.logistic import fit_logistic
 from fovea.training.loop import fit, predict_logits
 from fovea.training.method import Method, Stopping
+from fovea.training.solvers import solve
 from fovea.training.standardise import Standardised
 from fovea.training.strategy import STRATEGIES, Learned, Looked, Plan, Strategy, StrategyInfo
-from fovea.types import Ints, Item
+from fovea.types import Ints, Item, TargetArray
 
 _MLP = Method(epochs=50, lr=1e-3, stop=Stopping(patience=8))  # early stopping ends it sooner; the texts take 10 epochs without it
 
@@ -36,13 +36,16 @@ class Probe(Strategy):
         # decoding and inference run side by side, so their seconds on the clock are one figure
         return Looked(seen.vectors, seen.facts, seen.problems, embed_s=time.perf_counter() - started, num_from_store=seen.num_from_store)
 
-    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(
+        self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
+    ) -> Learned:
         settings, network = self.plan.settings, self.plan.network
         inputs = np.asarray(inputs, np.float32)
         save_weights(network.body.backbone, checkpoint / BEST, self.plan.passport)  # as they are: `--weights RUN` takes them
         if settings.head == "linear":
-            num_classes = network.head.arrays()[-1][1].shape[0]
-            fitted = fit_logistic(inputs[train], targets[train], groups[train], num_classes=num_classes, seed=settings.seed)
+            num_outputs = network.head.arrays()[-1][1].shape[0]
+            solver = self.plan.goal.solver
+            fitted = solve(solver, inputs[train], targets[train], groups[train], num_outputs=num_outputs, seed=settings.seed)
             network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
             search = [{"name": "regularisation C", "value": c, "loss": loss, "std": std} for c, loss, std in fitted.search]
             return Learned(
@@ -57,7 +60,7 @@ class Probe(Strategy):
             ArrayBatches(scaled, targets, train, batch_size=settings.batch_size, shuffle=True, seed=settings.seed, balanced=balanced),
             ArrayBatches(scaled, targets, validation, batch_size=settings.batch_size),
             method=method,
-            goal=goal_of(method, targets[train], num_classes),
+            goal=goal_of(method, targets[train], num_classes, "cpu", self.plan.goal.loss),
             checkpoint=checkpoint,
             key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )
