@@ -107,5 +107,7 @@ def _embedded(items: list[tuple[str, str, str]], *, size_px: int) -> Rows:
     if found.problems:
         raise ValueError(f"{len(found.problems)} pictures cannot be read, first {next(iter(found.problems.values()))}")
     classes = sorted({label for _, label, _ in items if label})
-    targets = np.array([classes.index(label) if label else -1 for _, label, _ in items], np.int64)
-    return Rows(found.vectors, targets, [split for *_, split in items])
+    told = {path: (label, split) for path, label, split in items}
+    ordered = [told[item.path] for item in source.items]  # the source has an order of its own
+    targets = np.array([classes.index(label) if label else -1 for label, _ in ordered], np.int64)
+    return Rows(found.vectors, targets, [split for _, split in ordered])

@@ -45,7 +45,7 @@ def macro_f1(confusion: Ints) -> float:
     return float(np.nanmean(f1_scores(confusion)))
 
 
-def macro_f1_interval(confusion: Ints, *, num_resamples: int = 500, seed: int = 0) -> tuple[float, float]:
+def macro_f1_interval(confusion: Ints, *, num_resamples: int = 300, seed: int = 0) -> tuple[float, float]:
     """Bootstrap 95 % interval of `macro_f1`: the pictures drawn anew with replacement."""
     num_classes, n = len(confusion), int(confusion.sum())
     cells = np.flatnonzero(confusion)  # at most one for each picture, however many classes there are
