@@ -161,3 +161,26 @@ def test_a_killed_training_of_numbers_goes_on_exactly(drawn, tmp_path, monkeypat
             fovea.train(str(drawn / "numbers.csv"), out=str(tmp_path / "parts"), **options)
     parts = fovea.train(str(drawn / "numbers.csv"), out=str(tmp_path / "parts"), **options)
     assert (whole.bundle / "model.onnx").read_bytes() == (parts.bundle / "model.onnx").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_task_from_outside_goes_the_whole_way(drawn, tmp_path, monkeypatch):
+    """As a plug-in registers it: nothing else knows of it."""
+    from fovea.tasks import TASKS, TaskInfo
+    from fovea.tasks.multi_label import MultiLabel
+    from fovea.testing.tasks import check_task
+
+    class Tags(MultiLabel):
+        name = "tags"
+
+        def told(self, metrics, *, split):
+            return super(MultiLabel, self).told({"n": metrics["n"], "macro_f1": 0.5, "macro_f1_ci95": [0.4, 0.6]}, split=split)
+
+    TASKS.names()
+    monkeypatch.setattr(TASKS, "_entries", dict(TASKS._entries))
+    TASKS.add(TaskInfo(answers="which tags?", targets="tags", kind="labels"), name="tags")(Tags)
+    check_task("tags")
+    run = fovea.train(str(drawn / "labels.csv"), out=str(tmp_path / "run"), task="tags", **LOOK)
+    assert run.metrics.task == "tags"
+    assert f"On {run.metrics.test.n} test pictures: macro_f1 0.5 (0.4 to 0.6)." in run.report.read_text()
+    assert fovea.load_bundle(run.bundle).task.name == "tags"
