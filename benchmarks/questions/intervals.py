@@ -9,6 +9,7 @@ from benchmarks.harness.figures import Answer, Figure, Limit, Options, share
 from benchmarks.harness.places import PHOTOS, WEIGHTS
 
 if TYPE_CHECKING:
+    from fovea.tasks import Task
     from fovea.types import Floats, Ints
 
 ASKS = (
@@ -78,7 +79,7 @@ def _resampled(rows: Rows, options: Options) -> tuple[int, list[float]]:
         with threadpool_limits(1):
             head = fit_logistic(rows.vectors[train], rows.targets[train], train, num_classes=rows.num_classes, seed=turn)
             logits = (rows.vectors @ head.weight.T + head.bias).astype(np.float32)
-        answering = fit_answering(logits, None, rows.targets, order.argsort(), train=train, validation=validation, seed=turn)
+        answering = fit_answering(_goal(rows), logits, None, rows.targets, order.argsort(), train=train, validation=validation, seed=turn)
         right = logits.argmax(axis=1) == rows.targets
         low, high = wilson(int(right[test].sum()), len(test))
         held += low <= right[rest].mean() <= high
@@ -98,7 +99,7 @@ def _tiny_coverage(rows: Rows, logits: "Floats", repeats: int) -> list[float]:
     for turn in range(repeats):
         order = np.random.default_rng(turn).permutation(unseen)
         mine, rest = order[:_NUM_CALIBRATING], order[_NUM_CALIBRATING:]
-        answering = fit_answering(logits, None, rows.targets, groups, train=groups[:0], validation=mine, seed=turn)
+        answering = fit_answering(_goal(rows), logits, None, rows.targets, groups, train=groups[:0], validation=mine, seed=turn)
         apart.append(_coverage_apart(answering.outputs(logits[rest]), answering.conformal, rows.targets[rest]))
     return apart
 
@@ -136,6 +137,12 @@ def _learned(rows: Rows, head: str) -> "Floats":
         method=Method(epochs=50, lr=1e-3, stop=Stopping(patience=8)),
     )
     return predict_logits(module, inputs, 1024)
+
+
+def _goal(rows: Rows) -> "Task":
+    from fovea.tasks import create_task
+
+    return create_task("classification", tuple(map(str, range(rows.num_classes))))
 
 
 def _rows(rows: Rows, split: str) -> "Ints":

@@ -18,8 +18,10 @@ from fovea.evaluation.calibrate import calibrated, choose_calibration, fit_tempe
 from fovea.evaluation.strange import fit_refusal
 from fovea.metrics.calibration import calibration_error
 from fovea.metrics.classification import negative_log_likelihood
+from fovea.tasks import create_task
 from fovea.types import Floats, Ints
 
+GOAL = create_task("classification", ("a", "b", "c"))
 EACH = np.arange(100_000)
 
 
@@ -130,9 +132,9 @@ def test_which_embeddings_are_taken_along() -> None:
 def test_without_validation_nothing_is_promised() -> None:
     logits, true = drawn(30)
     rows = {"train": np.arange(30), "validation": np.arange(0)}
-    nothing = fit_answering(logits, logits, true, EACH[:30], **rows)
+    nothing = fit_answering(GOAL, logits, logits, true, EACH[:30], **rows)
     assert (nothing.calibration, nothing.conformal, nothing.refusal) == (Calibration(), None, None)
-    few = fit_answering(logits, logits, true, EACH[:30], train=np.arange(20), validation=np.arange(20, 30))
+    few = fit_answering(GOAL, logits, logits, true, EACH[:30], train=np.arange(20), validation=np.arange(20, 30))
     assert few.notes == ("10 validation pictures are too few to promise sets of classes, or to set from where on a picture is refused",)
 
 

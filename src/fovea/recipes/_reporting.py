@@ -1,10 +1,12 @@
 """From a finished training to the plain values that a report shows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fovea.audit.survey import Survey
 from fovea.data import Source, decode
@@ -17,7 +19,7 @@ from fovea.tasks.told import Wrong
 from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, RunFolder
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Floats, Item, Pixels, Split
+from fovea.types import Item, Pixels, Split
 
 _THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
@@ -47,7 +49,7 @@ def write_train_report(
     source: Source,
     seen: Survey,
     goal: Task,
-    answers: Floats,
+    answers: Mapping[str, npt.NDArray[Any]],
     metrics: Metrics,
     history: Sequence[Epoch],
     timing: dict[str, float],
@@ -56,7 +58,7 @@ def write_train_report(
     shown: Split = "test" if len(seen.rows["test"]) else "validation"
     judged, kind = (metrics.test or metrics.validation), source.kind
     index = seen.rows[shown]
-    outputs, targets = {goal.answer: answers[index]}, goal.targets([seen.labels[i] for i in index])
+    outputs, targets = {goal.answer: answers[goal.answer][index]}, goal.targets([seen.labels[i] for i in index])
     told = goal.told(judged.model_dump(), split=shown) if judged else None
     extra = metrics.model_extra or {}
     write_report(

@@ -225,6 +225,7 @@ def _answering(judged: list[_Pictures], head: tuple[Floats, Floats], seed: int) 
     vectors = np.concatenate([each.vectors(split) for each, split in splits])
     num_train = sum(len(each.rows("train")) for each in judged)
     return fit_answering(
+        create_task("classification", tuple(judged[0].source.class_names)),
         (vectors @ head[0].T + head[1]).astype(np.float32),
         vectors,
         np.concatenate([each.targets(split) for each, split in splits]),

@@ -18,18 +18,16 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import FoveaError, InputError, OutputError, missing_extra
 from fovea.files import check_outside, ready_folder, write_json
 from fovea.loading.scan import scan
-from fovea.metrics.classification import negative_log_likelihood
 from fovea.metrics.intervals import wilson
 from fovea.progress import say
 from fovea.recipes._results import command_line
 from fovea.report import Plot, ReportData, write_report
 from fovea.selection.choose import choose
-from fovea.tasks import create_task
 from fovea.timing import Stopwatch, seconds_of
+from fovea.training.scaled import learn
 from fovea.training.settings import TrainSettings, checked
 from fovea.training.state import Epoch
 from fovea.training.strategy import create_strategy, uses
-from fovea.types import Floats, Ints
 from fovea.versions import versions
 
 if TYPE_CHECKING:
@@ -66,10 +64,11 @@ class Tuned:
         """What a person reads when it is done."""
         ended = [trial for trial in self.trials if trial["state"] == "finished"]
         options = ", ".join(f"{name} {_shown(value)}" for name, value in self.best["options"].items())
+        told = "" if self.best["accuracy"] is None else f", accuracy {self.best['accuracy']:.1%}"
         return "\n".join(
             [
                 f"best of {len(self.trials):,} trials ({len(ended):,} to their end): {options}",
-                f"validation: loss {self.best['loss']:.4g}, accuracy {self.best['accuracy']:.1%}; chosen on these pictures, so it flatters: measure it on test pictures",
+                f"validation: loss {self.best['loss']:.4g}{told}; chosen on these pictures, so it flatters: measure it on test pictures",
                 f"train with it: {self.command}",
                 f"report: {self.report}",
             ]
@@ -175,7 +174,7 @@ class _Trainer:
         plan = choose(settings, source)
         self.seen: Survey = survey(source, create_strategy(plan), store, seed=settings.seed, watch=Stopwatch())
         self.hashes = scan(source, self.seen.items).hashes
-        self.targets: Ints = create_task(plan.task, source.class_names).targets(self.seen.labels)
+        self.targets = plan.goal.targets(self.seen.labels)
         if not len(self.seen.rows["validation"]):
             raise InputError(
                 "there are no validation pictures to judge settings by",
@@ -185,7 +184,7 @@ class _Trainer:
             )
 
     def ask(self, trial: "optuna.Trial", space: "Space") -> float:
-        """The loss on the validation pictures, in nats, of a training with the options that the trial draws."""
+        """The lowest loss on the validation pictures of a training with the options that the trial draws."""
         import optuna
 
         options = {name: draw(trial, name) for name, draw in space.items()}
@@ -202,12 +201,12 @@ class _Trainer:
         learner, seen, watched = create_strategy(plan), self.seen, self.seen.rows["validation"]
         looked = learner.look(self.source, seen.items, self.hashes, self.store)
         with tempfile.TemporaryDirectory(prefix="fovea-tune-") as place:
-            learned = learner.learn(
-                looked.inputs, self.targets, seen.groups, train=seen.rows["train"], validation=watched, checkpoint=Path(place), key=seen.data_hash
+            learned = learn(
+                learner, plan.goal, looked.inputs, self.targets, seen.groups, train=seen.rows["train"], validation=watched, checkpoint=Path(place), key=seen.data_hash
             )  # fmt: skip
-        probabilities = softmax(learned.logits[watched])
-        trial.set_user_attr("accuracy", float((probabilities.argmax(1) == self.targets[watched]).mean()))
-        return negative_log_likelihood(probabilities, self.targets[watched])
+        best = min((row for row in learned.history if row.split == "validation"), key=lambda row: row.loss)
+        trial.set_user_attr("accuracy", best.accuracy)
+        return best.loss
 
 
 Space = dict[str, Callable[["optuna.Trial", str], Any]]
@@ -315,7 +314,7 @@ def _compared(rows: list[dict[str, Any]], num_validation: int) -> list[dict[str,
     return [
         {
             "name": f"{row['number']}: " + ", ".join(f"{name} {_shown(value)}" for name, value in row["options"].items()), "n": num_validation, "accuracy": row["accuracy"],
-            "accuracy_ci95": list(wilson(round(row["accuracy"] * num_validation), num_validation)), "loss": row["loss"], "seconds": row["seconds"],
+            "accuracy_ci95": None if row["accuracy"] is None else list(wilson(round(row["accuracy"] * num_validation), num_validation)), "loss": row["loss"], "seconds": row["seconds"],
         }
         for row in ended
     ]  # fmt: skip
@@ -350,12 +349,6 @@ def _plots(study: "optuna.Study") -> list[Plot]:
             plt.close(figure)
             made.append(Plot(title, buffer.getvalue()))
     return made
-
-
-def softmax(logits: Floats) -> Floats:
-    """(N, K) logits -> probabilities."""
-    exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return exponent / exponent.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
 def _shown(value: object) -> str:

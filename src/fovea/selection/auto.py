@@ -36,7 +36,7 @@ from fovea.training.logistic import deal, out_of_fold
 from fovea.training.method import Method
 from fovea.training.settings import TrainSettings
 from fovea.training.strategy import Learned, Looked, Plan, Strategy, create_strategy, uses
-from fovea.types import Floats, Ints, Item
+from fovea.types import Floats, Ints, Item, TargetArray
 
 CHOICE = "choice.json"  # in the checkpoint's folder: what was chosen, so that a resumed run goes on with it
 _BUDGET_S = 300.0
@@ -156,11 +156,13 @@ class Auto(Strategy):
         assert first is not None
         return replace(first, embed_s=time.perf_counter() - started)
 
-    def learn(self, inputs: Inputs, targets: Ints, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str) -> Learned:
+    def learn(
+        self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
+    ) -> Learned:
         place = checkpoint / CHOICE
         choice = _read(place, key)
         if choice is None:
-            chosen = self._compare(targets, groups, train, key)
+            chosen = self._compare(targets.astype(np.int64, copy=False), groups, train, key)
             choice = {"key": key, "chosen": chosen.to_json(), "ways": [way.to_json() for way in self.ways], "said": self.said}
             write_json(place, choice)
         kept = choice["chosen"]
