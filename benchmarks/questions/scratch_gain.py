@@ -15,10 +15,7 @@ ASKS = (
 REPEATS = 1
 NEEDS = (PHOTOS,)
 
-_WORDS = (
-    *("--strategy", "scratch", "--backbone", "convnet:variant=180", "--image-size", "96", "--epochs", "30", "--patience", "30"),
-    *("--schedule", "cosine"),
-)
+_WORDS = (*("--strategy", "scratch", "--backbone", "convnet:variant=180", "--image-size", "96", "--epochs", "30", "--patience", "30"),)
 _WAYS = {"plain": (*_WORDS, "--augment", "none"), "augmented": (*_WORDS, "--augment", "light", "--dropout", "0.25")}
 _WATCHED = 10  # every tenth training photo is watched, so that the validation photos are answered by a network that was not chosen on them
 

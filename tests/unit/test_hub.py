@@ -128,7 +128,7 @@ def gets(server: Server) -> list[str]:
 
 @pytest.mark.usefixtures("pinned")
 def test_auto_downloads_once(served: Server) -> None:
-    assert candidates() == {}
+    assert candidates() == {"fovea_tiny": "packaged"}
     found = resolve_weights("mobilenet_v2")
     assert found is not None
     assert found.where == "hub"
@@ -142,7 +142,7 @@ def test_auto_downloads_once(served: Server) -> None:
     again = resolve_weights("mobilenet_v2")
     assert again is not None
     assert again.path == found.path
-    assert candidates() == {"mobilenet_v2": "hub"}
+    assert candidates() == {"fovea_tiny": "packaged", "mobilenet_v2": "hub"}
     assert len(served.seen) == asked  # not even a HEAD
 
 

@@ -135,3 +135,33 @@ def test_bad_input_is_named(loose: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few pictures"):
         fovea.pretrain(str(few), out=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_teacher_is_asked_once_about_each_view(tmp_path: Path) -> None:
+    from fovea.embeddings.store import EmbeddingStore
+    from fovea.training.augment import augmentation_of
+    from fovea.training.teacher import Remembered, Taught
+
+    class Asked:
+        num_features, num_classes, size_px, times = 2, 3, 32, 0
+
+        def answers(self, pictures):  # type: ignore[no-untyped-def]
+            for pixels in pictures:
+                self.times += len(pixels)
+                yield np.tile(pixels.mean((1, 2, 3))[:, None] / 256, 5).astype(np.float32)
+
+    with open_source("shapes", max_items=20, labelled=False) as source, EmbeddingStore(tmp_path / "store.sqlite") as store:
+        kept = _weights_run.look(source, store, size_px=32, seed=0)
+        views = kept.batches(kept.rows["train"], 32, batch_size=8, augmentation=augmentation_of("light"), seed=3)
+        teacher = Asked()
+        with Remembered(Taught(views, teacher, 32), 2) as shown:  # type: ignore[arg-type]
+            asked = teacher.times
+            epochs = [list(shown.epoch(epoch)) for epoch in range(5)]
+            assert teacher.times == asked == 2 * shown.num_examples
+            for pixels, answers in (batch for epoch in epochs for batch in epoch):
+                np.testing.assert_allclose(answers[:, 0], pixels.mean((1, 2, 3)) / 256, atol=1e-3)
+            seen = [{pixels.tobytes() for batch, _ in epoch for pixels in batch} for epoch in epochs]
+            assert seen[0] == seen[2] == seen[4]
+            assert not seen[0] & seen[1], "another view of each"
+            for (one, _), (other, _) in zip(epochs[1][1:], shown.epoch(1, 1), strict=True):
+                assert (one == other).all(), "the same rest"

@@ -11,11 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from fovea.engines import open_engine
+from fovea.engines.to_onnx import half_weights, module_to_onnx
 from fovea.errors import UnknownName, WeightsError
 from fovea.models import hub
 from fovea.models.backbone import BACKBONES, Passport, create_backbone, normalisation
 from fovea.models.classes import class_names_of
+from fovea.models.network import PixelBackbone
 from fovea.models.weights import LoadReport, backbone_of, candidates, find, load_weights, resolve_weights, save_weights, weights_hash
+from fovea.models.weights.golden import check_golden
 
 PASSPORT = Passport(
     name="mine",
@@ -271,7 +275,7 @@ def test_the_folder_comes_before_the_hub(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found.where, found.path.name) == ("folder", "convnet2d.safetensors")
     assert "FOVEA_WEIGHTS" in found.said
     assert "the first of 3" in found.said
-    assert candidates() == {"convnet": "folder", "resnet18": "folder"}
+    assert candidates() == {"convnet": "folder", "resnet18": "folder", "fovea_tiny": "packaged"}, "what the user put there comes first"
 
 
 def test_packaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +297,7 @@ def test_a_file_of_a_backbone_with_a_longer_name_is_not_ours(tmp_path: Path, mon
 
 def test_none_and_unknown() -> None:
     assert resolve_weights("convnet", "none") is None
-    assert candidates() == {}
+    assert candidates() == {"fovea_tiny": "packaged"}
     with pytest.raises(UnknownName):
         resolve_weights("resnet19", "none")
 
@@ -423,3 +427,39 @@ def test_saved_numbers_are_exact(tmp_path: Path) -> None:
     save_weights(network, tmp_path / "w.safetensors", PASSPORT)
     for name, tensor in load_file(tmp_path / "w.safetensors").items():
         np.testing.assert_array_equal(tensor.numpy(), network.state_dict()[name].numpy())
+
+
+def test_weights_may_be_kept_half_as_large(tmp_path: Path) -> None:
+    network = create_backbone("fovea_tiny")
+    passport = Passport(name="half", sha256="", licence="", trained_on="", image_size_px=32, score="", backbone="fovea_tiny")
+    whole = save_weights(network, tmp_path / "whole.safetensors", passport)
+    half = save_weights(network, tmp_path / "half.safetensors", passport, half=True)
+    assert half.stat().st_size < 0.55 * whole.stat().st_size
+    again = create_backbone("fovea_tiny")
+    load_weights(again, half)
+    for name, tensor in again.state_dict().items():
+        own = network.state_dict()[name]
+        assert tensor.dtype == own.dtype
+        assert torch.equal(tensor, own.half().float() if own.ndim > 1 else own), name
+
+
+def test_the_package_ships_weights_that_answer_as_when_they_were_measured() -> None:
+    found = resolve_weights("fovea_tiny")
+    assert found is not None
+    assert found.where == "packaged"
+    assert found.path.stat().st_size < 3_000_000
+    backbone = create_backbone("fovea_tiny", **found.passport.options)
+    load_weights(backbone, found)
+    body = PixelBackbone(backbone, *normalisation(BACKBONES["fovea_tiny"].info, found.passport))
+    assert len(found.passport.golden) == 8
+    check_golden(body, found.passport)
+    small, large = (module_to_onnx(body, size_px=32), half_weights(module_to_onnx(body, size_px=32)))
+    assert len(large) < 3_000_000
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    exact, kept = (open_engine(model)(pixels, ("embedding",))["embedding"] for model in (small, large))
+    np.testing.assert_allclose(kept, exact, atol=1e-3 * np.abs(exact).max())
+    assert "n01698640" not in found.passport.trained_on
+    for word in ("ImageNet", "not in the package"):
+        assert word in found.passport.licence
+    for word in ("make_fovea_tiny.py", "seed", "hours", "Never seen: American alligator"):
+        assert word in found.passport.trained_on
