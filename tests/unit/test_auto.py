@@ -102,6 +102,7 @@ def test_only_training_pictures_have_a_say(tmp_path: Path) -> None:
         found.append([{**row, "seconds": 0} for row in run.metrics.model_extra["tried"]])
         assert run.metrics.strategy == "probe"
         assert any("chosen: a probe of" in note for note in run.metrics.model_extra["notes"])
+        assert any("backbone mobilenet_v2: its weights are at hand" in note for note in run.metrics.model_extra["notes"])
     assert found[0] == found[1]
     names = [row["name"] for row in found[0]]
     assert {"a probe of mobilenet_v2", "a probe of fovea_tiny"} <= set(names)

@@ -7,8 +7,9 @@ import torch
 
 from fovea.errors import InputError
 from fovea.models.backbone import BACKBONES, BackboneInfo, create_backbone
+from fovea.models.passport import Passport
 from fovea.models.summary import Summary, summarise
-from fovea.models.weights import candidates
+from fovea.models.weights import candidates, resolve_weights
 from fovea.registry import Entry
 
 _NUM_CLASSES = 1000  # as the parameters are counted
@@ -77,6 +78,12 @@ def _fetched(weights: dict[str, Any]) -> str:
     return f"; no revision of it is fixed, so that it is only fetched where you name one: --weights hub:{weights['repo']}@REVISION"
 
 
+def _packaged(name: str, at_hand: str | None) -> tuple[Passport, ...]:
+    """The passport that lies with weights in the package."""
+    found = resolve_weights(name) if at_hand == "packaged" else None
+    return (found.passport,) if found else ()
+
+
 def _row(entry: Entry[BackboneInfo], at_hand: str | None) -> dict[str, Any]:
     info = entry.info
     return {
@@ -89,6 +96,6 @@ def _row(entry: Entry[BackboneInfo], at_hand: str | None) -> dict[str, Any]:
         "strides": list(info.strides),
         "source": info.source,
         "licence": info.licence,
-        "weights": [passport.to_json() for passport in info.passports],
+        "weights": [passport.to_json() for passport in (*info.passports, *_packaged(entry.name, at_hand))],
         "weights_at_hand": at_hand,
     }

@@ -111,6 +111,7 @@ class Auto(Strategy):
         self.settings, self.source, self.log = settings, source, log
         self.budget_s = seconds_of(settings.budget, "--budget") if settings.budget else _BUDGET_S
         self.plan = self._plan(strategy="probe")
+        self.begun = self.plan.notes  # which backbone was at hand, and why
         self.plans = {self.plan.backbone_name: self.plan}
         if settings.backbone == "auto" and settings.weights == "auto":
             for name in candidates():
@@ -168,7 +169,8 @@ class Auto(Strategy):
         kept = choice["chosen"]
         say(f"auto: {choice['said'][-1]}")
         self.plan = self._plan(strategy=kept["strategy"], backbone=kept["backbone"], head=kept["head"])
-        self.plan = replace(self.plan, log=self.log if uses(kept["strategy"], "tensorboard") else None)
+        notes = tuple(dict.fromkeys([*self.begun, *self.plan.notes]))
+        self.plan = replace(self.plan, notes=notes, log=self.log if uses(kept["strategy"], "tensorboard") else None)
         learner, own = self._ready(self.plan)
         learned = learner.learn(own, targets, groups, train=train, validation=validation, checkpoint=checkpoint, key=key)
         return replace(learned, notes=(*choice["said"], *learned.notes), tried=choice["ways"])
