@@ -131,6 +131,7 @@ def test_what_learns_in_epochs_is_tried_where_it_may_pay_and_time_allows(
     assert tried["finetune", "linear"]["n"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_a_resumed_run_goes_on_with_what_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = paint(tmp_path / "data", {"cross": 12, "disc": 12}, size_px=32)
@@ -158,6 +159,7 @@ def test_a_class_with_one_picture_leaves_nothing_to_compare(tmp_path: Path) -> N
     assert any("nothing could be compared" in note for note in run.metrics.model_extra["notes"])
 
 
+@pytest.mark.slow
 def test_weights_of_a_cut_network_load_again(tmp_path: Path, weights: Path) -> None:
     data = paint(tmp_path / "data", {"cross": 6, "disc": 6}, size_px=32)
     run = fovea.train(str(data), out=str(tmp_path / "run"), strategy="probe", backbone="mobilenet_v2:stage=1", image_size=32)

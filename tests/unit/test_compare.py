@@ -112,6 +112,7 @@ def test_what_cannot_be_compared(tmp_path: Path, here) -> None:
     assert (done.returncode, "problem" in json.loads(done.stdout)["error"]) == (2, True)
 
 
+@pytest.mark.slow
 def test_two_real_runs(probe_run, scratch_run) -> None:
     found = fovea.compare(probe_run.path, scratch_run.path)
     assert found.pairs[0].n == probe_run.metrics.test.n
