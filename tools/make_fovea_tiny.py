@@ -95,13 +95,14 @@ def write(student: Path, kept_out: list[str], onnx: Path, score: str) -> Path:
             tensor.copy_(tensor.half())  # as the file keeps it
     mean, std = normalisation(BACKBONES["fovea_tiny"].info, found.passport)
     body = PixelBackbone(backbone, mean, std)
-    hours = json.loads((student / "metrics.json").read_text())["timing"]["total_s"] / 3600
+    metrics = json.loads((student / "metrics.json").read_text())
+    hours, num_learned = metrics["timing"]["total_s"] / 3600, metrics["num_files"]["train"]
     passport = Passport(
         name="fovea_tiny of Fovea",
         sha256="",
         licence="Apache-2.0 for these numbers; the pictures that they were learned from are ImageNet's (Tiny-ImageNet), are not Fovea's, and are not in the package",
         trained_on=(
-            f"29,160 pictures of 64 px, 180 classes of Tiny-ImageNet ({NUM_LEARNED} each), from the answers of MobileNetV2 (ImageNet weights of the folder `shared`) with a probe on "
+            f"{num_learned:,} pictures of 64 px, {num_learned // NUM_LEARNED} classes of Tiny-ImageNet ({NUM_LEARNED} each), from the answers of MobileNetV2 (ImageNet weights of the folder `shared`) with a probe on "
             f"these classes; python tools/make_fovea_tiny.py, seed 0, {EPOCHS} epochs, {hours:.1f} hours on 2 cores. Never seen: {', '.join(kept_out)}"
         ),
         image_size_px=SIZE_PX,

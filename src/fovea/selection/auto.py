@@ -103,15 +103,16 @@ class Auto(Strategy):
     Args:
         settings: With strategy "auto".
         source: The data, open for as long as this is used.
+        plan: A probe, with the backbone that "auto" prefers.
         log: A folder for TensorBoard; what is only tried writes none.
     """
 
-    def __init__(self, settings: TrainSettings, source: Source, log: Path | None = None) -> None:
+    def __init__(self, settings: TrainSettings, source: Source, plan: Plan, log: Path | None = None) -> None:
         self.started_s = time.monotonic()
         self.settings, self.source, self.log = settings, source, log
         self.budget_s = seconds_of(settings.budget, "--budget") if settings.budget else _BUDGET_S
-        self.plan = self._plan(strategy="probe")
-        self.begun = self.plan.notes  # which backbone was at hand, and why
+        self.plan = plan
+        self.begun = tuple(note for note in plan.notes if note.startswith("backbone "))  # which was at hand, and why
         self.plans = {self.plan.backbone_name: self.plan}
         if settings.backbone == "auto" and settings.weights == "auto":
             for name in candidates():
@@ -146,7 +147,7 @@ class Auto(Strategy):
             found = embed(source, items, hashes, embedder=embedder, store=store)
             for stage, vectors in depths.apart(found.vectors).items():
                 self.vectors[name, stage] = vectors
-            if depths.stages:  # a later probe finds them
+            if depths.stages and found.num_from_store < len(hashes):  # a later probe finds them
                 store.put(
                     plain.space, {content: self.vectors[name, None][i] for i, content in enumerate(hashes) if content in found.facts}, {}
                 )
@@ -339,8 +340,11 @@ def begin(settings: TrainSettings, source: Source, log: Path | None = None) -> S
         log: A folder for TensorBoard.
     """
     plan = choose(settings, source)
-    if settings.strategy == "auto" and plan.strategy == "probe" and plan.goal.activation == "softmax" and settings.weights_pattern is None:
-        return Auto(settings, source, log)
+    asked = (
+        settings.head != "linear" or settings.weights_pattern is not None
+    )  # a head or a part of weights of the user's own: nothing to compare
+    if settings.strategy == "auto" and plan.strategy == "probe" and plan.goal.activation == "softmax" and not asked:
+        return Auto(settings, source, plan, log)
     if log and not uses(plan.strategy, "tensorboard"):
         say(f"{plan.strategy} writes no log for TensorBoard: no network learns")
     return create_strategy(replace(plan, log=log))
@@ -389,7 +393,7 @@ def _cost_s(plan: Plan, num_pictures: int, head: str) -> float:
     if plan.strategy == "probe":
         return num_pictures * method.epochs * 1e-4  # a small head on vectors: 10,000 a second and more
     size, network = plan.preprocessing.size_px, plan.network
-    pixels = torch.randint(0, 256, (_TIMED, size, size, 3), dtype=torch.uint8)
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (_TIMED, size, size, 3), np.uint8))
     took = []
     with suppress(RuntimeError):  # where it does not even fit, the training itself says so
         for _ in range(2):
