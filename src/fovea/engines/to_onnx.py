@@ -37,24 +37,21 @@ def module_to_onnx(module: torch.nn.Module, *, size_px: int, outputs: tuple[str,
     """
     import torch
 
-    modes = [(part, part.training) for part in module.modules()]
+    from fovea.models.modes import evaluating
+
     buffer = io.BytesIO()
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # that sizes become constants is what we want
-            torch.onnx.export(
-                module.eval(),
-                (torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8),),
-                buffer,  # type: ignore[arg-type]
-                dynamo=False,
-                input_names=["pixels"],
-                output_names=list(outputs),
-                dynamic_axes={name: {0: "B"} for name in ("pixels", *outputs)},
-                opset_version=OPSET,
-            )
-    finally:
-        for part, training in modes:
-            part.training = training
+    with evaluating(module), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # that sizes become constants is what we want
+        torch.onnx.export(
+            module,
+            (torch.zeros((2, size_px, size_px, 3), dtype=torch.uint8),),
+            buffer,  # type: ignore[arg-type]
+            dynamo=False,
+            input_names=["pixels"],
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "B"} for name in ("pixels", *outputs)},
+            opset_version=OPSET,
+        )
     return _fold(buffer.getvalue())
 
 

@@ -18,6 +18,7 @@ from fovea.errors import ParityError
 from fovea.evaluation.answers import Answering
 from fovea.export.card import card
 from fovea.files import json_text, printable
+from fovea.models.modes import evaluating
 from fovea.models.network import Network, Published
 from fovea.tasks import Task
 from fovea.transforms.preprocessing import Preprocessing
@@ -60,17 +61,11 @@ class Trained:
 
     def reference(self, pixels: Pixels) -> dict[str, Floats]:
         """Torch's answer: uint8 (B, S, S, 3) -> the task's answers (B, K) and embedding (B, D). The network is left as found."""
-        modes = [(part, part.training) for part in self.network.modules()]
-        self.network.eval()
-        try:
-            with torch.inference_mode():
-                turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
-                embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
-                answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))
-                return {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
-        finally:
-            for part, training in modes:
-                part.training = training
+        with evaluating(self.network), torch.inference_mode():
+            turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
+            embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
+            answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))
+            return {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
 
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         calibration = self.answering.calibration

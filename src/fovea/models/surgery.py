@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from fovea.errors import InputError
 from fovea.models.backbone import Backbone, Pooling, check_pooling, probe_px
 from fovea.models.freezing import no_part
+from fovea.models.modes import evaluating
 from fovea.models.summary import summarise, without_numbers
 from fovea.types import FeatureMaps
 
@@ -225,11 +226,9 @@ class _Counted(TorchFunctionMode):
 
 def _calls_until(body: Backbone, stage: int) -> int:
     """How many operations give maps until a feature map stands; counted with numbers, since without them torch takes other ways."""
-    modes, x = [(part, part.training) for part in body.modules()], _noise(body)
-    with torch.no_grad(), _Counted() as counted:
-        feature = body.eval().forward_maps(x)[stage]
-    for part, training in modes:
-        part.training = training
+    x = _noise(body)
+    with evaluating(body), torch.no_grad(), _Counted() as counted:
+        feature = body.forward_maps(x)[stage]
     return next(index for index, output in enumerate(counted.given, start=1) if output is feature)
 
 
@@ -308,9 +307,7 @@ def _prune(body: Backbone, end: _End) -> None:
     names = [name for name, _ in body.named_modules()]
     handles = [part.register_forward_pre_hook(_mark(name, called)) for name, part in body.named_modules()]
     x = _noise(body)
-    modes = [(part, part.training) for part in body.modules()]
-    body.eval()
-    with torch.no_grad():
+    with evaluating(body), torch.no_grad():
         before = end.reached(body, x)
         for handle in handles:
             handle.remove()
@@ -325,8 +322,6 @@ def _prune(body: Backbone, end: _End) -> None:
     if not same:
         for name, part in kept.items():
             body.set_submodule(name, part)
-    for part, training in modes:
-        part.training = training
 
 
 def _mark(name: str, called: set[str]) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fovea.models.backbone import Backbone
+from fovea.models.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -39,26 +40,27 @@ def measure_fields(backbone: Backbone, *, side_px: int, num_pictures: int = 2, s
         num_pictures: Over which what is seen is added up, since relu and maxima hide some of it in each.
         seed: Of the pictures.
     """
-    modes = [(part, part.training) for part in backbone.modules()]
     kind = next(backbone.parameters()).dtype
     generator = torch.Generator().manual_seed(seed)
-    backbone.eval().double()
     try:
-        x = torch.randn(num_pictures, 3, side_px, side_px, generator=generator, dtype=torch.float64)
-        x = x.to(memory_format=torch.channels_last).requires_grad_()
-        maps = backbone.forward_maps(x)
-        fields = []
-        for feature, stride in zip(maps.maps, maps.strides, strict=True):
-            middle = feature[:, :, feature.shape[2] // 2, feature.shape[3] // 2]
-            # a direction by chance: the sum over channels alone is zero behind a layer norm
-            direction = torch.randn(middle.shape, generator=generator, dtype=torch.float64)
-            (gradient,) = torch.autograd.grad((middle * direction).sum(), x, retain_graph=True)
-            fields.append(_field(gradient.square().sum(dim=(0, 1)).numpy(), stride))
-        return fields
+        with evaluating(backbone.double()):
+            return _measured(backbone, side_px, num_pictures, generator)
     finally:
         backbone.to(kind)
-        for part, training in modes:
-            part.training = training
+
+
+def _measured(backbone: Backbone, side_px: int, num_pictures: int, generator: torch.Generator) -> list[Field]:
+    x = torch.randn(num_pictures, 3, side_px, side_px, generator=generator, dtype=torch.float64)
+    x = x.to(memory_format=torch.channels_last).requires_grad_()
+    maps = backbone.forward_maps(x)
+    fields = []
+    for feature, stride in zip(maps.maps, maps.strides, strict=True):
+        middle = feature[:, :, feature.shape[2] // 2, feature.shape[3] // 2]
+        # a direction by chance: the sum over channels alone is zero behind a layer norm
+        direction = torch.randn(middle.shape, generator=generator, dtype=torch.float64)
+        (gradient,) = torch.autograd.grad((middle * direction).sum(), x, retain_graph=True)
+        fields.append(_field(gradient.square().sum(dim=(0, 1)).numpy(), stride))
+    return fields
 
 
 def _field(mass: np.ndarray[tuple[int, ...], np.dtype[np.float64]], stride: int) -> Field:

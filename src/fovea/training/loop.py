@@ -11,6 +11,7 @@ from torch import nn
 
 from fovea.loading.batches import ArrayBatches, Arrays, Batches
 from fovea.losses.classification import cross_entropy, which_class, with_auxiliary
+from fovea.models.modes import evaluating
 from fovea.progress import Progress, say
 from fovea.training.memory import reused_memory
 from fovea.training.method import Method
@@ -195,12 +196,6 @@ def predict_logits(model: nn.Module, inputs: Arrays, batch_size: int, *, rows: I
 def logits_of(model: nn.Module, batches: Batches) -> Floats:
     """(N, K) logits in the order of the batches, in evaluation mode; the model's modes are left as they were found."""
     device = next(model.parameters()).device
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            parts = [model(torch.from_numpy(inputs).to(device)).float().cpu().numpy() for inputs, _ in batches.epoch(0)]
-    finally:
-        for part, training in modes:
-            part.training = training
+    with evaluating(model), torch.inference_mode():
+        parts = [model(torch.from_numpy(inputs).to(device)).float().cpu().numpy() for inputs, _ in batches.epoch(0)]
     return np.concatenate(parts)

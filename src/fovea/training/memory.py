@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fovea.errors import InputError
+from fovea.models.modes import modes_kept
 
 _TRIED = 2  # pictures of the trial: batch norm cannot learn from one
 _SHARE = 0.9  # of the memory that is free
@@ -72,18 +73,16 @@ def _saved_bytes(network: nn.Module, size_px: int) -> float:
             seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    modes = [(part, part.training) for part in network.modules()]
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     device = next(network.parameters()).device
+    hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor)
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        with modes_kept(network), torch.random.fork_rng(devices=[]), torch.enable_grad(), hooks:
             kept = network.train()(torch.zeros(_TRIED, size_px, size_px, 3, dtype=torch.uint8, device=device))
         del kept
     finally:
         for name, buffer in network.named_buffers():
             buffer.copy_(buffers[name])
-        for part, training in modes:
-            part.training = training
     return sum(seen.values()) / _TRIED
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fovea.errors import missing_extra
+from fovea.models.modes import evaluating
 from fovea.training.state import Epoch
 from fovea.types import Pixels
 
@@ -48,9 +49,7 @@ class TensorBoard:
 
     def _answers(self, network: nn.Module, pictures: Pixels, epoch: int) -> None:
         device = next(network.parameters()).device
-        modes = [(part, part.training) for part in network.modules()]
-        network.eval()
-        try:
+        with evaluating(network):
             with torch.inference_mode():
                 pixels = torch.from_numpy(pictures).to(device)
                 shares = network(pixels).float().softmax(1).cpu()
@@ -60,9 +59,6 @@ class TensorBoard:
                     self._writer.add_graph(network, torch.from_numpy(pictures[:1]).to(device))
                 self._writer.add_images("pictures", pictures, epoch, dataformats="NHWC")
                 self._drawn = True
-        finally:
-            for part, training in modes:
-                part.training = training
         if not self._class_names:
             return
         best = shares.argmax(1)

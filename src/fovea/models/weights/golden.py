@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from fovea.errors import WeightsError
+from fovea.models.modes import evaluating
 from fovea.models.network import PixelBackbone
 from fovea.models.passport import Passport
 from fovea.types import Floats, Pixels
@@ -27,13 +28,8 @@ def golden_picture(size_px: int) -> Pixels:
 
 def golden_values(body: PixelBackbone, size_px: int) -> tuple[float, ...]:
     """What a network answers to the picture, in few numbers: of its embedding, then of its logits where it has a classifier."""
-    modes = [(part, part.training) for part in body.modules()]
-    try:
-        with torch.inference_mode():
-            embedding, logits = body.eval().answers(torch.from_numpy(golden_picture(size_px))[None])
-    finally:
-        for part, training in modes:
-            part.training = training
+    with evaluating(body), torch.inference_mode():
+        embedding, logits = body.answers(torch.from_numpy(golden_picture(size_px))[None])
     kept = [embedding] if logits is embedding else [embedding, logits]
     return tuple(round(float(value), 5) for answer in kept for value in _few(answer[0].flatten().numpy()))
 
