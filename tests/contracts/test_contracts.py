@@ -37,7 +37,7 @@ COMMANDS = {
         *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
         *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "dropout", "ema_decay", "balance", "unfreeze", "layer_decay"),
         *("auxiliary_weight", "weights_pattern", "schedule_options", "monitor", "min_delta"),
-        *("batch_norm", "precision", "compile", "tensorboard"),
+        *("batch_norm", "precision", "compile", "tensorboard", "embedding_map"),
     ],
     "experiment": [
         *("data", "out", "strategies", "seeds", "vary", "budget", "backbone", "weights", "image_size", "augment", "epochs", "batch_size"),
@@ -85,6 +85,7 @@ COMMANDS = {
     "predict": ["bundle", "paths", "out", "top", "overwrite"],
     "evaluate": ["bundle", "data", "split"],
     "compare": ["runs", "seed"],
+    "report": ["runs", "out", "data", "embedding_map", "show", "seed"],
     "bundle": ["backbone", "weights", "out", "classes", "image_size", "overwrite"],
     "models": ["name", "image_size"],
     "cache": ["clear"],

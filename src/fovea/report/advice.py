@@ -14,7 +14,7 @@ from fovea.report.data import ReportData
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import Measured, class_results, confused_pairs, measured
-from fovea.report.words import between, count, listed, percent, quoted, sentence, share
+from fovea.report.words import between, count, listed, percent, quoted, sentence, share, short
 
 _FEW_PICTURES = 20  # for learning one class: below this every single picture matters
 _WIDE = 0.10  # an interval wider than this leaves the second digit of the accuracy unknown
@@ -48,6 +48,10 @@ def advise(data: ReportData) -> list[Advice]:
     if result is None and data.told is not None:
         found += [Advice(headline, detail, important=data.told.tone == "bad", see="wrong") for headline, detail in data.told.advice]
     found += [advice for data_rule in _DATA_RULES for advice in data_rule(data)]
+    if not found and data.versus:
+        found.append(
+            Advice("Take the one that is really better, if its cost suits you.", "Its own report says what limits it.", see="versus")
+        )
     if not found:
         found.append(
             Advice(
@@ -146,7 +150,7 @@ def _suspicious_labels(data: ReportData, result: Measured) -> Iterator[Advice]:
     if sure:
         yield Advice(
             f"It was very sure of {count(len(sure), 'wrong answer')}.",
-            "Look at them first: where the model is right and the label is wrong, mend the label.",
+            f"Look at these labels first: {_paths([mistake.path for mistake in sure])}. Where the model is right and the label is wrong, mend the label.",
             see="mistakes",
         )
 
@@ -203,12 +207,28 @@ def _compared(data: ReportData) -> Iterator[Advice]:
     if len(rows) < 2:
         return
     best, second = rows[:2]
+    if data.versus:
+        if not any(each.better for each in data.versus):
+            yield Advice(
+                "No difference is shown.",
+                f"Take the one that costs less, or measure with more {data.compared_on} {data.noun}s.",
+                see="versus",
+            )
+        return
     if too_close(best, second):
         yield Advice(
             f"{quoted(best['name'])} and {quoted(second['name'])} are too close to call.",
             f"Their intervals overlap, so another draw of {data.compared_on} {data.noun}s could turn the order around. Measure with more {data.noun}s; more seeds show how much of each is luck.",
             see="comparison",
         )
+
+
+def _paths(paths: list[str], *, most: int = 3) -> str:
+    """`a.jpg`, `b.jpg` and 5 more."""
+    told = [f"`{short(path, 60)}`" for path in paths[:most]]
+    if len(paths) > most:
+        told.append(f"{len(paths) - most:,} more")
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
 def _times(n: int) -> str:
