@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from fovea.audit.survey import Survey
 from fovea.data import Source, decode
+from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import DataError, UnreadableImage
+from fovea.evaluation.further import Further
 from fovea.export.bundles import NUM_COMPARED
 from fovea.loading.pictures import load_picture
 from fovea.report import Mistake, ReportData, Thumb, write_report
@@ -19,12 +22,13 @@ from fovea.tasks.told import Wrong
 from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, RunFolder
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Item, Pixels, Split
+from fovea.types import Item, PictureFacts, Pixels, Split
 
 _THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
 _MOST_CLASSES_SHOWN = 12
 _MOST_MISTAKES = 24
+_SLICE_EXAMPLES = 8
 
 
 def some_pictures(source: Source, items: Sequence[Item], preprocessing: Preprocessing) -> Pixels:
@@ -50,6 +54,7 @@ def write_train_report(
     seen: Survey,
     goal: Task,
     answers: Mapping[str, npt.NDArray[Any]],
+    further: Further,
     metrics: Metrics,
     history: Sequence[Epoch],
     timing: dict[str, float],
@@ -97,8 +102,38 @@ def write_train_report(
             timing=timing,
             versions=metrics.versions,
             seed=metrics.seed,
+            cross_validation=extra.get("cross_validation"),
+            learning_curve=extra.get("learning_curve"),
+            slices=extra.get("slices") or [],
+            slice_examples=_of_worst_slice(source, seen, goal, answers, further),
+            leaked=extra.get("leaked"),
         ),
     )
+
+
+def facts_of(seen: Survey, store: EmbeddingStore) -> dict[int, PictureFacts]:
+    """What the pictures of validation and test are like, with their thumbnails, by row."""
+    rows = [int(row) for split in ("validation", "test") for row in seen.rows[split] if seen.hashes[row] in seen.facts]
+    facts = {seen.hashes[row]: seen.facts[seen.hashes[row]] for row in rows}
+    thumbnails = store.get_thumbnails(facts)
+    return {row: replace(facts[seen.hashes[row]], thumbnail=thumbnails.get(seen.hashes[row])) for row in rows}
+
+
+def _of_worst_slice(source: Source, seen: Survey, goal: Task, answers: Mapping[str, npt.NDArray[Any]], further: Further) -> list[Mistake]:
+    """A few pictures of the worst slice, those answered wrongly first."""
+    if not further.slices:
+        return []
+    rows = further.answered[further.slices[0].rows]
+    probabilities = answers[goal.answer][rows]
+    said = probabilities.argmax(axis=1)
+    wrong = goal.targets([seen.labels[row] for row in rows]) != said
+    found = []
+    for place in np.argsort(~wrong, kind="stable")[:_SLICE_EXAMPLES]:
+        item = seen.items[rows[place]]
+        if (pixels := _thumbnail(source, item)) is not None:
+            probability = float(probabilities[place].max())
+            found.append(Mistake(pixels, item.path, item.label or "", goal.class_names[said[place]], probability))
+    return found
 
 
 def _examples(source: Source, seen: Survey) -> list[Thumb]:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from fovea.report.data import Json, ReportData
+from fovea.report.honest import NO_TEST, honest
 from fovea.report.measured import Measured, split_sizes
-from fovea.report.words import between, count, listed, percent, quoted, share
+from fovea.report.words import count, listed, percent, quoted, share
 from fovea.tasks.told import Told, Tone
-
-_NO_TEST = "There was no test split. The validation {noun}s also helped to choose settings, so expect a little less on new ones."
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
     ranked = ranking(data)
     if len(ranked) > 1:
         return _compared(data, ranked, result)
-    if result is not None:
-        return _measured(data, result)
+    if (figure := honest(data, result)) is not None:
+        return Answer(figure.sentence, figure.caution, figure.tone)
     if data.told is not None:
         return _told(data, data.told)
     files = sum(split_sizes(data).values())
@@ -48,24 +47,7 @@ def ranking(data: ReportData) -> list[Json]:
 def _told(data: ReportData, told: Told) -> Answer:
     if told.caution or data.told_of == "test":
         return Answer(told.sentence, told.caution, told.tone)
-    return Answer(told.sentence, _NO_TEST.format(noun=data.noun), "caution")
-
-
-def _measured(data: ReportData, result: Measured) -> Answer:
-    what = f"{result.split} {data.noun}"
-    right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
-    sentence = (
-        f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
-    )
-    if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
-        caution = (
-            f"This is no better than always answering {quoted(result.guess)}, which is right {percent(result.guess_accuracy)} of the time. "
-            "It has not been shown to have learned anything."
-        )
-        return Answer(sentence, caution, "bad")
-    if result.split != "test":
-        return Answer(sentence, _NO_TEST.format(noun=data.noun), "caution")
-    return Answer(sentence)
+    return Answer(told.sentence, NO_TEST.format(noun=data.noun), "caution")
 
 
 def too_close(best: Json, second: Json) -> bool:

@@ -17,11 +17,14 @@ from fovea.report.answer import answer, ranking
 from fovea.report.charts import comparison_charts, epoch_rows, history_charts, scatter_charts, search_chart, sure_chart, tried_chart
 from fovea.report.data import ReportData, Thumb
 from fovea.report.findings import findings
+from fovea.report.growth import growth
+from fovea.report.honest import honest
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import ClassResult, Measured, class_results, class_totals, confused_pairs, measured, split_sizes
 from fovea.report.more import measures, promises, tradeoff_charts
 from fovea.report.pictures import Embedded, embed, png_uri
+from fovea.report.weak_spots import weak_spots
 from fovea.types import SPLITS
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -141,6 +144,10 @@ def render(data: ReportData) -> str:
         best_compared=ranking(data)[0].get("name") if ranking(data) else None,
         spans=_spans(data),
         most=_LIST,
+        honest=honest(data, result),
+        growth=growth(data, result),
+        weak_spots=weak_spots(data),
+        slice_examples=[Picture(embed(m.pixels), m.path, m.true, m.predicted, m.probability, m.note) for m in data.slice_examples],
     )  # fmt: skip
 
 
