@@ -171,16 +171,17 @@ def _assign(
 
 
 def _lacking(source: Source, items: Sequence[Item], rows: dict[Split, Ints]) -> Iterator[str]:
-    """What cannot be measured for want of pictures, in splits that were made here."""
-    if any(item.split in ("validation", "test") for item in source.items):
-        return
+    """What cannot be measured for want of pictures."""
+    own = any(item.split in ("validation", "test") for item in source.items)  # a split that the data leaves out is not wanted
     purposes: dict[Split, str] = {"validation": "nothing could be calibrated on", "test": "nothing was measured on"}
     for split, purpose in purposes.items():
         missing = sorted(_classes(source, source.items) - _classes(source, [items[row] for row in rows[split]]))
         if not len(rows[split]):
-            yield f"there is no {split} picture: {purpose} pictures that were not learned from; add pictures, or groups if --split-by made too few"
+            if not own:
+                yield f"there is no {split} picture: {purpose} pictures that were not learned from; add pictures, or groups if --split-by made too few"
         elif missing:
-            yield f"{split} has no picture of {missing[0]!r}{f' and {len(missing) - 1:,} more {source.kind.many}' if len(missing) > 1 else ''}"
+            more = f" and {len(missing) - 1:,} more {source.kind.many}" if len(missing) > 1 else ""
+            yield f"{split} has no picture of {missing[0]!r}{more}{': the figures say nothing of it' if split == 'test' else ''}"
 
 
 def _notes(source: Source, items: Sequence[Item], num_together: int, num_leaking: int, keep_leaks: bool) -> tuple[str, ...]:

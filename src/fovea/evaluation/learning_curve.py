@@ -204,7 +204,7 @@ def _drawn_on(
     law = fit_law(sizes, measured[None], weights.max(axis=0)[None])
     laws = fit_law(sizes, errors, weights)
     forecasts = []
-    for n in (now, now + _MORE, 2 * now) if now != _MORE else (now, 2 * now):
+    for n in sorted({now, now + _MORE, 2 * now}):
         error, likely = float(_at(law, n)[0]), _at(laws, n)
         gain, gained = float(_at(law, now)[0]) - error, _at(laws, now) - likely
         low, high = np.quantile(1 - likely, (0.025, 0.975))

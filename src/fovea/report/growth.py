@@ -17,7 +17,7 @@ class Growth:
 
     sentence: str
     chart: Chart | None = None
-    rows: tuple[tuple[int, float, float, float, str], ...] = ()
+    rows: tuple[tuple[float, float, float, float, str], ...] = ()
     remark: str = ""
 
 
@@ -29,25 +29,30 @@ def growth(data: ReportData, result: Measured | None) -> Growth | None:
     if "skipped" in curve:
         return Growth(f"There is no learning curve here: {curve['skipped']}.")
     points, forecast = curve["points"], curve.get("forecast") or []
-    measured = [(float(p["n"]), float(p["accuracy"]), *map(float, p["accuracy_ci95"])) for p in points]
-    later = [(float(f["n"]), float(f["accuracy"]), *map(float, f["accuracy_ci95"])) for f in forecast]
-    lines = [Series("measured on hidden training pictures", [p[:2] for p in measured], 1, spread=[_half(*p[1:]) for p in measured])]
+    measured = [_read(p) for p in points]
+    later = [_read(f) for f in forecast]
+    lines = [Series("measured on hidden training pictures", [p[:2] for p in measured], 1, bounds=[p[2:] for p in measured])]
     if later:
-        lines.append(Series("what the law expects", [p[:2] for p in later], 0, dashed=True, spread=[_half(*p[1:]) for p in later]))
+        lines.append(Series("what the law expects", [p[:2] for p in later], 0, dashed=True, bounds=[p[2:] for p in later]))
     told = "; ".join(f"{n:,.0f}: {percent(value)}" for n, value, *_ in [*measured, *later])
     svg = line_chart(
         lines, key="growth", title="Accuracy by the number of training pictures", description=f"Training pictures and accuracy: {told}.",
-        x_label=f"training {data.noun}s", y_label="accuracy (%)", in_percent=True, mark=(float(curve["now"]), f"now: {curve['now']:,}"),
+        x_label=f"training {data.noun}s", y_label="accuracy (%)", in_percent=True, mark=(float(curve["now"]), f"now: {curve['now']:,}") if later else None,
     )  # fmt: skip
     chart = Chart(svg, "Accuracy by training pictures", tuple(lines), "The bands are 95 % intervals.")
-    rows = [(int(n), value, low, high, "") for n, value, low, high in measured]
-    rows += [(int(f["n"]), *map(float, (f["accuracy"], *f["accuracy_ci95"])), _gain(f)) for f in forecast if f["n"] > curve["now"]]  # type: ignore[misc]
+    rows = [(*_read(p), "") for p in points] + [(*_read(f), _gain(f)) for f in forecast if f["n"] > curve["now"]]
     remark = (
         "This is the curve of a simple head on the backbone as it was before training: an approximation of how this model was learned."
         if curve.get("approximate")
         else ""
     )
     return Growth(_told(data, curve, result), chart, tuple(rows), remark)
+
+
+def _read(row: Json) -> tuple[float, float, float, float]:
+    """Pictures, accuracy and the ends of its interval."""
+    low, high = row["accuracy_ci95"]
+    return float(row["n"]), float(row["accuracy"]), float(low), float(high)
 
 
 def _told(data: ReportData, curve: Json, result: Measured | None) -> str:
@@ -74,7 +79,3 @@ def _gain(forecast: Json) -> str:
     if round(100 * high, 1) < 0.1:
         return "no gain that shows"
     return f"about {share(max(forecast['gain'], 0.0))} points more ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _half(value: float, low: float, high: float) -> float:
-    return max(value - low, high - value)
