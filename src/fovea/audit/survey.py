@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fovea.loading.scan import scan
 from fovea.loading.stored import Inputs
 from fovea.timing import Stopwatch
 from fovea.training.strategy import Strategy
-from fovea.types import SPLITS, Ints, Item, Split
+from fovea.types import SPLITS, Ints, Item, PictureFacts, Split
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Survey:
         audit: What was found on the way.
         data_hash: The same for the same pictures, labels and splits, whatever the files are called.
         notes: What was left out and kept together, and why, in plain sentences.
+        hashes: The content hash of each; "" where a file could not be read.
+        facts: Of the others, by content hash.
     """
 
     items: tuple[Item, ...]
@@ -43,6 +45,8 @@ class Survey:
     audit: Audit
     data_hash: str
     notes: tuple[str, ...] = ()
+    hashes: Sequence[str] = ()
+    facts: Mapping[str, PictureFacts] = field(default_factory=dict)
 
     @property
     def labels(self) -> list[str]:
@@ -110,7 +114,7 @@ def survey(
         rows = {split: np.array([i for i in used if items[i].split == split], np.int64) for split in SPLITS}
         data_hash = hash_json(sorted([seen.hashes[i], items[i].label, items[i].split] for i in whole if i not in unused))
     notes = [*_notes(source, items, 0 if divided else len(together), len(leaking), keep_leaks), *divided, *_lacking(source, items, rows)]
-    return Survey(tuple(items), looked.inputs, groups, rows, audit, data_hash, tuple(notes))
+    return Survey(tuple(items), looked.inputs, groups, rows, audit, data_hash, tuple(notes), seen.hashes, looked.facts)
 
 
 def _check_none_gone(source: Source, whole: list[Item], problems: Mapping[int, UnreadableImage]) -> None:
@@ -167,16 +171,17 @@ def _assign(
 
 
 def _lacking(source: Source, items: Sequence[Item], rows: dict[Split, Ints]) -> Iterator[str]:
-    """What cannot be measured for want of pictures, in splits that were made here."""
-    if any(item.split in ("validation", "test") for item in source.items):
-        return
+    """What cannot be measured for want of pictures."""
+    own = any(item.split in ("validation", "test") for item in source.items)  # a split that the data leaves out is not wanted
     purposes: dict[Split, str] = {"validation": "nothing could be calibrated on", "test": "nothing was measured on"}
     for split, purpose in purposes.items():
         missing = sorted(_classes(source, source.items) - _classes(source, [items[row] for row in rows[split]]))
         if not len(rows[split]):
-            yield f"there is no {split} picture: {purpose} pictures that were not learned from; add pictures, or groups if --split-by made too few"
+            if not own:
+                yield f"there is no {split} picture: {purpose} pictures that were not learned from; add pictures, or groups if --split-by made too few"
         elif missing:
-            yield f"{split} has no picture of {missing[0]!r}{f' and {len(missing) - 1:,} more {source.kind.many}' if len(missing) > 1 else ''}"
+            more = f" and {len(missing) - 1:,} more {source.kind.many}" if len(missing) > 1 else ""
+            yield f"{split} has no picture of {missing[0]!r}{more}{': the figures say nothing of it' if split == 'test' else ''}"
 
 
 def _notes(source: Source, items: Sequence[Item], num_together: int, num_leaking: int, keep_leaks: bool) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from fovea.audit.survey import Survey
 from fovea.data import Source, decode
+from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import DataError, UnreadableImage
+from fovea.evaluation.further import Further
 from fovea.export.bundles import NUM_COMPARED
 from fovea.files import json_text, write_atomic
 from fovea.loading.parallel import map_ordered
@@ -26,12 +29,13 @@ from fovea.tasks.told import Wrong
 from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, RunFolder
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Floats, Item, Pixels, Split
+from fovea.types import Floats, Item, PictureFacts, Pixels, Split
 
 _THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
 _MOST_CLASSES_SHOWN = 12
 _MOST_MISTAKES = 24
+_SLICE_EXAMPLES = 8
 
 
 def some_pictures(source: Source, items: Sequence[Item], preprocessing: Preprocessing) -> Pixels:
@@ -57,6 +61,7 @@ def write_train_report(
     seen: Survey,
     goal: Task,
     answers: Mapping[str, npt.NDArray[Any]],
+    further: Further,
     metrics: Metrics,
     history: Sequence[Epoch],
     timing: dict[str, float],
@@ -115,6 +120,11 @@ def write_train_report(
         timing=timing,
         versions=metrics.versions,
         seed=metrics.seed,
+        cross_validation=extra.get("cross_validation"),
+        learning_curve=extra.get("learning_curve"),
+        slices=extra.get("slices") or [],
+        slice_examples=_of_worst_slice(seen, goal, answers, further),
+        leaked=extra.get("leaked"),
     )
     plain = report_json(data)
     write_atomic(run.kept, json_text(plain) + "\n")
@@ -138,6 +148,29 @@ def with_pictures(plain: Any, source: Source | None) -> ReportData:
 
 def _reader(source: Source) -> Callable[[Item], Pixels | None]:
     return lambda item: _thumbnail(source, item)
+
+
+def facts_of(seen: Survey, store: EmbeddingStore) -> dict[int, PictureFacts]:
+    """What the pictures of validation and test are like, with their thumbnails, by row."""
+    rows = [int(row) for split in ("validation", "test") for row in seen.rows[split] if seen.hashes[row] in seen.facts]
+    facts = {seen.hashes[row]: seen.facts[seen.hashes[row]] for row in rows}
+    thumbnails = store.get_thumbnails(facts)
+    return {row: replace(facts[seen.hashes[row]], thumbnail=thumbnails.get(seen.hashes[row])) for row in rows}
+
+
+def _of_worst_slice(seen: Survey, goal: Task, answers: Mapping[str, npt.NDArray[Any]], further: Further) -> list[Mistake]:
+    """A few pictures of the worst slice, those answered wrongly first."""
+    if not further.slices:
+        return []
+    rows = further.answered[further.slices[0].rows]
+    probabilities = answers[goal.answer][rows]
+    said = probabilities.argmax(axis=1)
+    wrong = goal.targets([seen.labels[row] for row in rows]) != said
+    return [
+        Mistake(None, item.path, item.label or "", goal.class_names[said[place]], float(probabilities[place].max()))
+        for place in np.argsort(~wrong, kind="stable")[:_SLICE_EXAMPLES]
+        for item in [seen.items[rows[place]]]
+    ]
 
 
 def _examples(source: Source, seen: Survey) -> list[Thumb]:

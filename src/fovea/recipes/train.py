@@ -8,9 +8,10 @@ from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.answers import fit_answering
+from fovea.evaluation.further import look_further
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
-from fovea.recipes._reporting import some_pictures, write_train_report
+from fovea.recipes._reporting import facts_of, some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
 from fovea.selection.auto import begin as begin_learning
@@ -175,6 +176,10 @@ def train(
                     for split, index in rows.items()
                 }
                 measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
+                further = look_further(
+                    goal, learned, answers[goal.answer], targets, seen.groups, rows, items=seen.items, facts=facts_of(seen, store),
+                    own_splits=any(item.split for item in source.items), seed=seed,
+                )  # fmt: skip
             asked = sorted(rows["test"])
             columns, judged = goal.judged([seen.labels[i] for i in asked], {goal.answer: answers[goal.answer][asked]})
             write_csv(
@@ -218,6 +223,7 @@ def train(
                 image_size_px=plan.preprocessing.size_px,
                 temperature=answering.calibration.temperature,
                 **answering.to_json(),
+                **further.to_json(),
                 train=measured["train"],
                 search=learned.search,
                 tried=learned.tried,
@@ -227,7 +233,17 @@ def train(
                 if learned.history:
                     save_learning_curves([row.row() for row in learned.history], run.curves)
                 write_train_report(
-                    run, source, seen, goal, answers, metrics, learned.history, watch.seconds(), embeddings=embeddings, way=embedding_map
+                    run,
+                    source,
+                    seen,
+                    goal,
+                    answers,
+                    further,
+                    metrics,
+                    learned.history,
+                    watch.seconds(),
+                    embeddings=embeddings,
+                    way=embedding_map,
                 )
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))

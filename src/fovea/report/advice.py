@@ -11,6 +11,7 @@ from statistics import median
 from fovea.metrics.intervals import wilson
 from fovea.report.answer import ranking, too_close
 from fovea.report.data import ReportData
+from fovea.report.honest import honest
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import Measured, class_results, confused_pairs, measured
@@ -19,6 +20,7 @@ from fovea.report.words import between, count, listed, percent, quoted, sentence
 _FEW_PICTURES = 20  # for learning one class: below this every single picture matters
 _WIDE = 0.10  # an interval wider than this leaves the second digit of the accuracy unknown
 _OVERFIT = 0.10
+_WORTH = 0.01  # a point of accuracy: below it, few would collect pictures
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,11 @@ def _no_test(data: ReportData, result: Measured) -> Iterator[Advice]:
 
 
 def _nothing_learned(data: ReportData, result: Measured) -> Iterator[Advice]:
-    if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
+    figure = honest(data, result)
+    if figure is not None and not figure.learned and figure.guess is not None and figure.guess_accuracy is not None:
         yield Advice(
             "It has not been shown to have learned anything.",
-            f"It was right {percent(result.accuracy)} of the time; always answering {quoted(result.guess)} is right {percent(result.guess_accuracy)} of the time. "
+            f"It was right {percent(figure.accuracy)} of the time; always answering {quoted(figure.guess)} is right {percent(figure.guess_accuracy)} of the time. "
             "Check that the labels are right and that a person can tell the classes apart; then try more pictures, a pretrained backbone or more epochs.",
             important=True,
             see="wrong",
@@ -156,7 +159,7 @@ def _suspicious_labels(data: ReportData, result: Measured) -> Iterator[Advice]:
 
 
 def _wide_interval(data: ReportData, result: Measured) -> Iterator[Advice]:
-    if result.hi - result.lo > _WIDE:
+    if result.hi - result.lo > _WIDE and "accuracy" not in (data.cross_validation or {}):
         # Four times as many pictures halve an interval; the count for +-2.5 points is 1.96^2 p (1 - p) / 0.025^2.
         p = min(max(result.accuracy, 0.05), 0.95)
         enough = math.ceil(1.96**2 * p * (1 - p) / 0.025**2 / 50) * 50
@@ -231,6 +234,28 @@ def _paths(paths: list[str], *, most: int = 3) -> str:
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
+def _weak_slice(data: ReportData) -> Iterator[Advice]:
+    worse = [row for row in data.slices if row["worse"]]
+    if worse:
+        yield Advice(
+            f"It does worse on some {data.noun}s: {worse[0]['name']}.",
+            f"There it is right {percent(worse[0]['accuracy'])} of the time, elsewhere {percent(worse[0]['others'])}. Add such {data.noun}s to learn from, or take fewer of them in use.",
+            see="slices",
+        )
+
+
+def _worth_more(data: ReportData) -> Iterator[Advice]:
+    curve = data.learning_curve or {}
+    for row in curve.get("forecast") or ():
+        if row["n"] > curve["now"] and row["gain_ci95"][0] >= _WORTH:
+            yield Advice(
+                f"More {data.noun}s would help: {row['n'] - curve['now']:,} more, about {share(row['gain'])} points.",
+                f"Its curve is still rising ({100 * row['gain_ci95'][0]:.1f} to {100 * row['gain_ci95'][1]:.1f} points are likely). Collect {data.noun}s like those that it will meet.",
+                see="growth",
+            )
+            return
+
+
 def _times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
 
@@ -238,4 +263,12 @@ def _times(n: int) -> str:
 _RESULT_RULES: tuple[Callable[[ReportData, Measured], Iterator[Advice]], ...] = (
     _nothing_learned, _no_test, _weak_class, _confused, _suspicious_labels, _wide_interval, _calibration,
 )  # fmt: skip
-_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_faults, _compared, _curves, _few_pictures, _doubts)
+_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (
+    _faults,
+    _compared,
+    _curves,
+    _few_pictures,
+    _worth_more,
+    _weak_slice,
+    _doubts,
+)

@@ -1,14 +1,12 @@
 """The first sentence of the page: how often it will be right, and what that was measured on."""
 
-import math
 from dataclasses import dataclass
 
 from fovea.report.data import Json, ReportData
+from fovea.report.honest import NO_TEST, honest
 from fovea.report.measured import Measured, split_sizes
-from fovea.report.words import between, count, listed, percent, quoted, share
+from fovea.report.words import count, listed, percent, quoted, share
 from fovea.tasks.told import Told, Tone
-
-_NO_TEST = "There was no test split. The validation {noun}s also helped to choose settings, so expect a little less on new ones."
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
     ranked = ranking(data)
     if len(ranked) > 1:
         return _compared(data, ranked, result)
-    if result is not None:
-        return _measured(data, result)
+    if (figure := honest(data, result)) is not None:
+        return Answer(figure.sentence, figure.caution, figure.tone, figure.basis)
     if data.told is not None:
         return _told(data, data.told)
     files = sum(split_sizes(data).values())
@@ -51,41 +49,7 @@ def ranking(data: ReportData) -> list[Json]:
 def _told(data: ReportData, told: Told) -> Answer:
     if told.caution or data.told_of == "test":
         return Answer(told.sentence, told.caution, told.tone)
-    return Answer(told.sentence, _NO_TEST.format(noun=data.noun), "caution")
-
-
-def promise(accuracy: float, lo: float, hi: float, *, noun: str) -> str:
-    """The sentence that the page opens with, from whichever figures are the honest ones.
-
-    Args:
-        accuracy, lo, hi: 0 to 1, with the ends of its 95 % interval.
-        noun: What one input is called.
-    """
-    like = f"on {noun}s like yours"
-    whole = round(100 * accuracy)
-    if whole == 100:  # "100 times in 100" would be a promise that nobody can keep
-        return f"It will almost always be right {like}: at least {math.floor(100 * lo)} times in 100."
-    if whole == 0:
-        return f"It will hardly ever be right {like}: at most {math.ceil(100 * hi)} times in 100."
-    return f"It will be right about {whole} times in 100 ({share(lo)} to {share(hi)}) {like}."
-
-
-def _measured(data: ReportData, result: Measured) -> Answer:
-    what = f"{result.split} {data.noun}"
-    right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
-    basis = f"It was right on {right}: {percent(result.accuracy)}. The range in brackets is right 19 times out of 20."
-    sentence = promise(result.accuracy, result.lo, result.hi, noun=data.noun)
-    if "(" not in sentence:
-        basis = f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
-    if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
-        caution = (
-            f"This is no better than always answering {quoted(result.guess)}, which is right {percent(result.guess_accuracy)} of the time. "
-            "It has not been shown to have learned anything."
-        )
-        return Answer(sentence, caution, "bad", basis)
-    if result.split != "test":
-        return Answer(sentence, _NO_TEST.format(noun=data.noun), "caution", basis)
-    return Answer(sentence, basis=basis)
+    return Answer(told.sentence, NO_TEST.format(noun=data.noun), "caution")
 
 
 def too_close(best: Json, second: Json) -> bool:

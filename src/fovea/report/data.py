@@ -171,6 +171,11 @@ class ReportData:
         versions: {package: version}.
         seed: Of the run.
         created: When it was made, in words; empty leaves it out.
+        cross_validation: As in metrics.json, where pictures are few: {n, accuracy, accuracy_ci95, folds, repeats, learned_from, commonest}.
+        learning_curve: As in metrics.json: {points, forecast, ...}.
+        slices: As in metrics.json, the worst first.
+        slice_examples: Pictures of the first of them, those that were answered wrongly in front.
+        leaked: As in metrics.json: {split, n, of, clean}, where pictures that the figures are of stand in train too.
     """
 
     title: str
@@ -207,3 +212,8 @@ class ReportData:
     versions: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
     created: str = ""
+    cross_validation: Json | None = None
+    learning_curve: Json | None = None
+    slices: Sequence[Json] = ()
+    slice_examples: Sequence[Mistake] = ()
+    leaked: Json | None = None

@@ -19,6 +19,9 @@ _MOST_DOTS = 2_000  # of a scatter: 100 KB
 _DOTS_UP_TO = 15  # points of a line that are few enough to mark each
 
 
+_Point = tuple[float, float, tuple[float, float]]  # x, y, and the ends of the band there
+
+
 @dataclass(frozen=True)
 class Series:
     """One line of a chart.
@@ -29,6 +32,7 @@ class Series:
         colour: 0 to 7, one of the page's series colours.
         dashed: Drawn with dashes.
         spread: Half the height of a band around each point, or None.
+        bounds: Both ends of that band for each point, where they are not equally far; or None.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Series:
     colour: int = 0
     dashed: bool = False
     spread: Sequence[float] | None = None
+    bounds: Sequence[tuple[float, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,11 @@ def line_chart(
         log_x: The x axis is logarithmic; points with x <= 0 are left out.
         mark: An x to mark by a vertical line, with its label.
     """
-    lines = [(s, [(x, y, _spread(s, i)) for i, (x, y) in enumerate(s.points) if math.isfinite(x) and (x > 0 or not log_x)]) for s in series]
+    lines = [
+        (s, [(x, y, _band(s, i, y)) for i, (x, y) in enumerate(s.points) if math.isfinite(x) and (x > 0 or not log_x)]) for s in series
+    ]
     xs = [x for _, points in lines for x, y, _ in points if math.isfinite(y)]
-    ys = [end for _, points in lines for _, y, band in points if math.isfinite(y) for end in (y - band, y + band)]
+    ys = [end for _, points in lines for _, y, band in points if math.isfinite(y) for end in band]
     if not xs:
         return Markup("")
     y_ticks = _ticks(min(ys), max(ys), 5)
@@ -95,9 +102,9 @@ def line_chart(
         parts.append(_mark(frame, *mark))
     for line, points in lines:
         kept = _thinned(points)
-        if line.spread is not None:
-            upper = [f"{frame.x(x):.1f},{frame.y(y + band):.1f}" for x, y, band in kept if math.isfinite(y)]
-            lower = [f"{frame.x(x):.1f},{frame.y(y - band):.1f}" for x, y, band in reversed(kept) if math.isfinite(y)]
+        if line.spread is not None or line.bounds is not None:
+            upper = [f"{frame.x(x):.1f},{frame.y(band[1]):.1f}" for x, y, band in kept if math.isfinite(y)]
+            lower = [f"{frame.x(x):.1f},{frame.y(band[0]):.1f}" for x, y, band in reversed(kept) if math.isfinite(y)]
             parts.append(f'<polygon class="band s{line.colour}" points="{" ".join(upper + lower)}"/>')
         dashes = " dashed" if line.dashed else ""
         parts.append(f'<path class="line s{line.colour}{dashes}" d="{_path(frame, kept)}"/>')
@@ -232,7 +239,7 @@ def _mark(frame: _Frame, value: float, label: str) -> str:
     )
 
 
-def _path(frame: _Frame, points: Sequence[tuple[float, float, float]]) -> str:
+def _path(frame: _Frame, points: Sequence[_Point]) -> str:
     parts, pen = [], "M"
     for x, y, _ in points:
         if not math.isfinite(y):
@@ -243,11 +250,15 @@ def _path(frame: _Frame, points: Sequence[tuple[float, float, float]]) -> str:
     return "".join(parts)
 
 
-def _spread(series: Series, index: int) -> float:
-    return series.spread[index] if series.spread is not None and math.isfinite(series.spread[index]) else 0.0
+def _band(series: Series, index: int, y: float) -> tuple[float, float]:
+    """Both ends of the band around a point; the point itself where there is none."""
+    if series.bounds is not None:
+        return series.bounds[index]
+    half = series.spread[index] if series.spread is not None and math.isfinite(series.spread[index]) else 0.0
+    return y - half, y + half
 
 
-def _thinned(points: Sequence[tuple[float, float, float]]) -> Sequence[tuple[float, float, float]]:
+def _thinned(points: Sequence[_Point]) -> Sequence[_Point]:
     """At most 300 of the points, evenly spaced, with the first and the last."""
     if len(points) <= _MOST_POINTS:
         return points

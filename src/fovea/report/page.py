@@ -10,6 +10,7 @@ from fovea.files import write_atomic
 from fovea.report import words
 from fovea.report.answer import answer
 from fovea.report.data import ReportData
+from fovea.report.honest import honest
 from fovea.report.measured import measured
 from fovea.report.sections import MOST, SECTIONS
 
@@ -32,7 +33,14 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 def render(data: ReportData) -> str:
     """The whole page as text."""
     result = measured(data)
-    common = {"data": data, "result": result, "noun": data.noun, "comparison": [*data.comparison][:MOST], "most": MOST}
+    common = {
+        "data": data,
+        "result": result,
+        "honest": honest(data, result),
+        "noun": data.noun,
+        "comparison": [*data.comparison][:MOST],
+        "most": MOST,
+    }
     # Advice may point to a section only where the page has it.
     found = [(section, content) for section in SECTIONS if (content := section.content(data, result)) is not None]
     common["anchors"] = {section.name for section, _ in found} | {"findings", "mistakes"}

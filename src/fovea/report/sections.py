@@ -18,12 +18,14 @@ from fovea.report.confused import confused_groups
 from fovea.report.data import Mistake, ReportData, Thumb
 from fovea.report.embedding_map import shown_map
 from fovea.report.findings import findings
+from fovea.report.growth import growth
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.limits import limits
 from fovea.report.measured import ClassResult, Measured, class_results, class_totals, confused_pairs, split_sizes
 from fovea.report.more import measures, promises, tradeoff_charts
 from fovea.report.pictures import Embedded, embed, png_uri
+from fovea.report.weak_spots import weak_spots
 from fovea.types import SPLITS
 
 # What one page shows at most, so that it stays readable and small whatever the data.
@@ -165,6 +167,16 @@ def _sure(data: ReportData, result: Measured | None) -> Content:
     }
 
 
+def _slices(data: ReportData, result: Measured | None) -> Content:
+    if (found := weak_spots(data)) is None:
+        return None
+    return {"weak_spots": found, "slice_examples": [picture_of(each) for each in data.slice_examples]}
+
+
+def _growth(data: ReportData, result: Measured | None) -> Content:
+    return None if (found := growth(data, result)) is None else {"growth": found}
+
+
 def _plots(data: ReportData, result: Measured | None) -> Content:
     return {"plots": [(plot.title, png_uri(plot.png)) for plot in data.plots]} if data.plots else None
 
@@ -202,6 +214,8 @@ SECTIONS: tuple[Section, ...] = (
     Section("data", "The data", _data),
     Section("wrong", "What it gets wrong", _wrong),
     Section("sure", "How sure we are", _sure),
+    Section("slices", "Where it does worse", _slices),
+    Section("growth", "What more pictures would bring", _growth),
     Section("wrong", "How good it is", _told, template="told"),
     Section("map", "How it sees them", shown_map),
     Section("plots", "How the search went", _plots),

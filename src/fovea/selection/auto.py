@@ -20,10 +20,12 @@ import numpy.typing as npt
 import torch
 
 from fovea.data import Source
+from fovea.embeddings.embedder import TURN
 from fovea.embeddings.extract import embed
 from fovea.embeddings.store import EmbeddingStore
-from fovea.errors import FoveaError
+from fovea.errors import FoveaError, InputError
 from fovea.files import hash_json, write_json
+from fovea.loading.parallel import num_threads
 from fovea.loading.stored import Inputs
 from fovea.metrics.classification import negative_log_likelihood
 from fovea.metrics.intervals import wilson
@@ -134,7 +136,9 @@ class Auto(Strategy):
     def look(self, source: Source, items: Sequence[Item], hashes: Sequence[str], store: EmbeddingStore) -> Looked:
         started = time.perf_counter()
         self.seen = {"source": source, "items": items, "hashes": hashes, "store": store}
-        say(f"auto: at most {in_words(self.budget_s)} to choose how to learn; at hand: {', '.join(self.plans)}")
+        needed_s = self._looking_s(hashes, store)
+        told = f"auto: at most {in_words(self.budget_s)} to choose how to learn, {in_words(needed_s)} or more of it to look at {len(items):,} pictures"
+        say(f"{told}; at hand: {', '.join(self.plans)}")
         first: Looked | None = None
         for name, plan in self.plans.items():
             began = time.perf_counter()
@@ -157,6 +161,32 @@ class Auto(Strategy):
                 )
         assert first is not None
         return replace(first, embed_s=time.perf_counter() - started)
+
+    def _looking_s(self, hashes: Sequence[str], store: EmbeddingStore) -> float:
+        """The seconds that one look with the first backbone takes at the least, from two turns of noise: without decoding, all cores at work.
+
+        Raises:
+            InputError: The budget is smaller than even that.
+        """
+        plain = self.plan.embedder()
+        new = len({*filter(None, hashes)} - store.get(plain.space, [content for content in hashes if content]).keys())
+        if not new:
+            return 0.0
+        size, took = self.plan.preprocessing.size_px, []
+        noise = np.random.default_rng(0).integers(0, 256, (TURN, size, size, 3), np.uint8)
+        for _ in range(2):
+            began = time.perf_counter()
+            plain.engine(noise, ("embedding",))
+            took.append(time.perf_counter() - began)
+        needed_s = min(took) / TURN * new / num_threads()
+        if needed_s > self.budget_s:
+            raise InputError(
+                f"--budget {self.settings.budget} is too small for anything",
+                got=f"{self.budget_s:g} s, where one look at {new:,} new pictures with {self.plan.backbone_name} takes {needed_s:.2g} s or more",
+                expected=f"about {in_words(max(1.0, 3 * needed_s))} at least",
+                fix="give more time, or leave --budget out (5 minutes); --strategy probe does nothing but look and learn",
+            )
+        return needed_s
 
     def learn(
         self, inputs: Inputs, targets: TargetArray, groups: Ints, *, train: Ints, validation: Ints, checkpoint: Path, key: str
@@ -207,10 +237,17 @@ class Auto(Strategy):
         best = _taken(probes)
         similar = "stage=" not in max(probes, key=lambda way: way.accuracy).backbone
         much = len(own) / len(np.unique(own)) >= _MUCH
-        self.said.append(
-            f"the pictures seem {'similar to' if similar else 'unlike'} those that the backbone knows (its {'last' if similar else 'earlier'} layers served best), and there are "
-            f"{'many' if much else 'few'} of them ({len(own) / len(np.unique(own)):.0f} a class)"
-        )
+        commonest = float(np.bincount(own).max() / len(own))
+        if all(wilson(int(way.right.sum()), len(own))[0] <= commonest for way in probes):
+            self.said.append(
+                f"no probe was shown to be right more often than always naming the commonest class would be ({commonest:.1%}): what the backbones see "
+                "does not tell these classes apart, or the labels are wrong"
+            )
+        else:
+            self.said.append(
+                f"the pictures seem {'similar to' if similar else 'unlike'} those that the backbone knows (its {'last' if similar else 'earlier'} layers "
+                f"served best), and there are {'many' if much else 'few'} of them ({len(own) / len(np.unique(own)):.0f} a class)"
+            )
         ways = list(probes)
         for strategy, other in (("probe", "mlp"), ("frozen", head), ("finetune", head)):
             if (strategy, other) == ("probe", head) or (strategy == "finetune" and head != "linear"):

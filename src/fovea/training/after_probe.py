@@ -57,6 +57,7 @@ class AfterProbe(EndToEnd):
 
     def compared(self, learned: Learned, method: Method, name: str) -> Learned:
         """The history begins with the probe, and a note says which of the two was kept."""
+        learned = replace(learned, pretrained=self.vectors)
         if self.probe is None:
             return learned
         rows = [row for row in learned.history if row.split == "validation"]

@@ -24,7 +24,7 @@ _MAX_ITERATIONS = 1_000
 _TOLERANCE = 1e-4  # of the largest slope of the mean loss: closer, no held-out loss changes in its third digit
 
 
-def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: int, seed: int) -> Solved:
+def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: int, seed: int, scale: Standardised | None = None) -> Solved:
     """Fits on (N, D) embeddings and (N,) classes.
 
     Args:
@@ -33,10 +33,11 @@ def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: in
         groups: (N,) a number for each row: those of one number stand in one fold.
         num_classes: K.
         seed: Draws the folds.
+        scale: Of the embeddings; by default that of the rows of each fit.
     """
-    search = _compare(inputs, targets, groups, seed)
+    search = _compare(inputs, targets, groups, seed, scale)
     strength = min(search, key=lambda row: row[1])[0] if search else DEFAULT_STRENGTH
-    weight, bias = FitPath(inputs, targets, num_classes).fit(strength)
+    weight, bias = FitPath(inputs, targets, num_classes, scale=scale).fit(strength)
     note = (
         f"regularisation C = {strength:g} had the lowest log-likelihood loss in {_NUM_FOLDS}-fold cross-validation on the training pictures"
         if search
@@ -106,7 +107,7 @@ class FitPath:
         return self._scale.fold(self._found[:, :-1].astype(np.float32), self._found[:, -1].astype(np.float32))
 
 
-def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tuple[float, float, float]]:
+def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int, scale: Standardised | None = None) -> list[tuple[float, float, float]]:
     if len(targets) > MOST_COMPARED:
         chosen = np.random.default_rng(seed).permutation(len(targets))[:MOST_COMPARED]
         if len(np.unique(targets[chosen])) == len(np.unique(targets)):
@@ -116,7 +117,7 @@ def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int) -> list[tup
         return []
     folds = deal(targets, groups, num_folds=num_folds, seed=seed)
     num_classes = int(targets.max()) + 1
-    paths = [FitPath(inputs[folds != fold], targets[folds != fold], num_classes) for fold in range(num_folds)]
+    paths = [FitPath(inputs[folds != fold], targets[folds != fold], num_classes, scale=scale) for fold in range(num_folds)]
 
     def loss(fold: int, strength: float) -> float:
         weight, bias = paths[fold].fit(strength)

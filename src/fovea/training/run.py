@@ -181,7 +181,10 @@ class Run:
             share = sum(found.confusion[commonest]) / found.n
             if found.accuracy_ci95[0] <= share:
                 name = self.metrics.class_names[commonest]
-                lines.append(f"that is not shown to be better than always answering {name!r}, which is right on {share:.1%}")
+                lines.append(
+                    f"nothing was learned, as far as can be told: that is not shown to be better than always answering {name!r}, which is right on {share:.1%}"
+                )
+        lines += self._doubts()
         lines += [f"note: {note}" for note in (self.metrics.model_extra or {}).get("notes", [])]
         if self.num_unreadable:
             lines.append(
@@ -189,6 +192,25 @@ class Run:
             )
         lines += [f"report: {self.report}", f"bundle: {self.bundle}", f"took {self.metrics.timing.total_s:.1f} s"]
         return "\n".join(lines)
+
+    def _doubts(self) -> list[str]:
+        """Which figure to believe instead, where the test split's is not the honest one."""
+        lines, further = [], self.metrics.model_extra or {}
+        hidden, leaked = further.get("cross_validation") or {}, further.get("leaked")
+        if "accuracy" in hidden:
+            low, high = hidden["accuracy_ci95"]
+            lines.append(
+                f"with only {hidden['n']:,} pictures, believe repeated cross-validation instead: right on {hidden['accuracy']:.1%} of pictures that were "
+                f"hidden (95 % interval {low:.1%} to {high:.1%})"
+            )
+        if leaked:
+            lines.append(f"the data is leaked: {leaked['n']:,} of {leaked['of']:,} {leaked['split']} pictures stand in training too")
+            if leaked["clean"]:
+                low, high = leaked["clean"]["accuracy_ci95"]
+                lines.append(
+                    f"on the other {leaked['clean']['n']:,} it was right on {leaked['clean']['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})"
+                )
+        return lines
 
 
 @contextmanager
@@ -211,7 +233,12 @@ def open_run(path: str | Path, settings: BaseModel, *, overwrite: bool) -> Itera
             fix="choose another folder with --out (--overwrite replaces an earlier run, never other files)",
         )
     asked = _mark(settings)
-    found = _read_settings(run)
+    try:
+        found = _read_settings(run)
+    except InputError:
+        if not overwrite:
+            raise
+        found = {}
     if found is None and any(entry.name in _OURS[""] for entry in run.path.iterdir() if entry != run.checkpoint):
         found = {}
     if not overwrite and (run.metrics.exists() or (found is not None and found != asked)):
@@ -267,11 +294,15 @@ def load_metrics(path: str | Path) -> Metrics:
         raise InputError(
             f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again"
         ) from error
-    raise InputError(
-        f"the run {str(path)!r} was made by a newer Fovea",
-        got=f"metrics.json of format {said!r}",
+    raise _newer(run, "metrics.json", said)
+
+
+def _newer(run: RunFolder, file: str, said: object) -> InputError:
+    return InputError(
+        f"the run {str(run.path)!r} was made by a newer Fovea",
+        got=f"{file} of format {said!r}",
         expected=f"format {RUN_FORMAT}",
-        fix="read it with a newer copy of Fovea, or train again",
+        fix="use it with a newer copy of Fovea, or train again",
     )
 
 
@@ -376,7 +407,11 @@ def _read_settings(run: RunFolder) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    if isinstance(said := found.get("format"), int) and said > RUN_FORMAT:
+        raise _newer(run, "checkpoint/settings.json", said)
+    return found
 
 
 def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:

@@ -96,6 +96,9 @@ class Learned:
         method: How it learned, with every choice spelt out; None where a head was solved for at once.
         tried: Ways to learn that were compared before, as rows of `metrics.json`.
         embeddings: (N, D) of every row, as `onnx` gives them; None where a strategy keeps none, and then nothing is refused.
+        pretrained: (N, D) of every row, by the backbone before it learned anything here, so that heads may be fitted anew on any part of
+            them; None where there are none.
+        strength: C of the linear head, solved for on `pretrained`, that is the one shipped; None where it was learned otherwise.
     """
 
     logits: Floats
@@ -106,6 +109,8 @@ class Learned:
     method: Method | None = None
     tried: list[dict[str, Any]] = field(default_factory=list)
     embeddings: Floats | None = None
+    pretrained: Floats | None = None
+    strength: float | None = None
 
 
 class Strategy(ABC):

@@ -49,8 +49,9 @@ class Probe(Strategy):
             network.head = LinearHead.from_arrays(fitted.weight, fitted.bias)
             search = [{"name": "regularisation C", "value": c, "loss": loss, "std": std} for c, loss, std in fitted.search]
             return Learned(
-                inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,), embeddings=inputs
-            )
+                inputs @ fitted.weight.T + fitted.bias, self.embedder.onnx, search=search, notes=(fitted.note,), embeddings=inputs,
+                pretrained=inputs, strength=fitted.strength,
+            )  # fmt: skip
         scale = Standardised(inputs[train])
         method = settings.method(_MLP)
         scaled, num_classes = scale.apply(inputs), network.head.arrays()[-1][1].shape[0]
@@ -65,7 +66,8 @@ class Probe(Strategy):
             key=f"{key} {self.embedder.space}",  # other weights, other vectors: nothing to go on from
         )
         scale.fold_into(network.head.dense_layers()[0])
-        return Learned(predict_logits(network.head, inputs, 1024), self.embedder.onnx, history=history, method=method, embeddings=inputs)
+        logits = predict_logits(network.head, inputs, 1024)
+        return Learned(logits, self.embedder.onnx, history=history, method=method, embeddings=inputs, pretrained=inputs)
 
 
 @STRATEGIES.add(

@@ -1,0 +1,142 @@
+"""Which figure is the honest one: hidden in turn where pictures are few, without those that leaked, and whether anything was learned at all."""
+
+import math
+from dataclasses import dataclass
+
+from fovea.report.data import Json, ReportData
+from fovea.report.measured import Measured
+from fovea.report.words import between, count, percent, quoted, share
+from fovea.tasks.told import Tone
+
+NO_TEST = "There was no test split. The validation {noun}s also helped to choose settings, so expect a little less on new ones."
+
+
+@dataclass(frozen=True)
+class Honest:
+    """The figure that a report opens with.
+
+    Args:
+        accuracy, lo, hi: 0 to 1, with the ends of its 95 % interval.
+        n: Pictures that it was measured on.
+        basis: How it was measured, and the same with its interval.
+        known: Whether it says anything of new pictures.
+        guess, guess_accuracy: The class that someone who learned nothing would always name, and how often that is right; or None.
+        learned: Whether it is shown to be better than that.
+        leaked: Pictures that stand in training too and would have flattered the figure: some were learned from ("kept"), or were
+            left out of training in time ("left out"); or there were none ("").
+        caution: What must be known with it, or "".
+        tone: How the caution is meant.
+        noun: What one input is called.
+    """
+
+    accuracy: float
+    lo: float
+    hi: float
+    n: int
+    basis: str
+    guess: str | None
+    guess_accuracy: float | None
+    learned: bool
+    leaked: str = ""
+    caution: str = ""
+    tone: Tone = "plain"
+    noun: str = "picture"
+    known: bool = True
+
+    @property
+    def sentence(self) -> str:
+        """What the page opens with."""
+        like = f"on {self.noun}s like yours"
+        if not self.known:
+            return f"How often it will be right {like} is not known."
+        whole = round(100 * self.accuracy)
+        if whole == 100:  # "100 times in 100" would be a promise that nobody can keep
+            return f"It will almost always be right {like}: at least {math.floor(100 * self.lo)} times in 100."
+        if whole == 0:
+            return f"It will hardly ever be right {like}: at most {math.ceil(100 * self.hi)} times in 100."
+        return f"It will be right about {whole} times in 100 ({share(self.lo)} to {share(self.hi)}) {like}."
+
+
+def honest(data: ReportData, result: Measured | None) -> Honest | None:
+    """The honest figure of a classifier's run, or None where none was measured."""
+    if result is None:
+        return None
+    hidden, leaked = data.cross_validation, data.leaked
+    if hidden and "accuracy" in hidden:
+        accuracy, (lo, hi), n = float(hidden["accuracy"]), hidden["accuracy_ci95"], int(hidden["n"])
+        basis = (
+            f"Asked about {data.noun}s that were hidden from it, it was right {percent(accuracy)} of the time. On {data.noun}s like these, "
+            f"expect between {between(lo, hi)}."
+        )
+        why = _few(data, hidden, result)
+        return _judged(data, accuracy, lo, hi, n, basis, result.guess, float(hidden["commonest"]), why)
+    if leaked and leaked.get("n"):
+        return _leaking(data, leaked, result)
+    what = f"{result.split} {data.noun}"
+    right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
+    basis = (
+        f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
+    )
+    why = _left_out(data) or (NO_TEST.format(noun=data.noun) if result.split != "test" else "")
+    return _judged(data, result.accuracy, result.lo, result.hi, result.n, basis, result.guess, result.guess_accuracy, why)
+
+
+def _judged(
+    data: ReportData, accuracy: float, lo: float, hi: float, n: int, basis: str, guess: str | None, guess_accuracy: float | None, why: str
+) -> Honest:  # fmt: skip
+    learned = guess_accuracy is None or lo > guess_accuracy
+    leaked = "left out" if _num_left_out(data) else ""
+    if learned or guess_accuracy is None:
+        return Honest(accuracy, lo, hi, n, basis, guess, guess_accuracy, learned, leaked, why, "caution" if why else "plain", data.noun)
+    same = "the commonest class" if guess is None else quoted(guess)
+    caution = (
+        f"Nothing was learned, as far as can be told: this is no better than always answering {same}, which is right "
+        f"{percent(guess_accuracy)} of the time. It has not been shown to have learned anything."
+    )
+    return Honest(accuracy, lo, hi, n, basis, guess, guess_accuracy, False, leaked, f"{caution} {why}".strip(), "bad", data.noun)
+
+
+def _leaking(data: ReportData, leaked: Json, result: Measured) -> Honest:
+    """What was learned from is measured: the figure of the other pictures, where there are any."""
+    clean = leaked.get("clean")
+    shared = (
+        f"{leaked['n']:,} of the {count(int(leaked['of']), f'{result.split} {data.noun}')} stand in training too, as they are, in another "
+        "version or as one of a group"
+    )
+    if not clean:
+        caution = f"The data is leaked: {shared}. The measured {percent(result.accuracy)} says nothing about new {data.noun}s."
+        return Honest(
+            result.accuracy, result.lo, result.hi, result.n, "", result.guess, result.guess_accuracy, False, "kept", caution,
+            "bad", data.noun, known=False,
+        )  # fmt: skip
+    accuracy, (lo, hi), n = float(clean["accuracy"]), clean["accuracy_ci95"], int(clean["n"])
+    basis = (
+        f"On the {count(n, f'{result.split} {data.noun}')} that it had not learned from, it was right {percent(accuracy)} of the time. "
+        f"On new {data.noun}s, expect between {between(lo, hi)}."
+    )
+    caution = f"The data is leaked: {shared}. On all of them together it was right {percent(result.accuracy)} of the time, which flatters."
+    learned = result.guess_accuracy is None or lo > result.guess_accuracy
+    if not learned:
+        caution += " On the others it has not been shown to have learned anything."
+    return Honest(accuracy, lo, hi, n, basis, result.guess, result.guess_accuracy, learned, "kept", caution, "bad", data.noun)
+
+
+def _few(data: ReportData, hidden: Json, result: Measured) -> str:
+    text = (
+        f"There are only {count(int(hidden['n']), data.noun)}. A split of {result.n:,} tells too little, so this is the mean of "
+        f"{hidden['folds'] * hidden['repeats']:,} trainings on {hidden['learned_from']:,} {data.noun}s each, every one asked about "
+        f"{data.noun}s that it had not seen (repeated cross-validation)."
+    )
+    return text + (" Some of them also helped to choose the way to learn, which flatters a little." if data.tried else "")
+
+
+def _num_left_out(data: ReportData) -> int:
+    found = data.audit.get("leaks")
+    return 0 if data.leaked or not isinstance(found, list) else len(found)
+
+
+def _left_out(data: ReportData) -> str:
+    if not (number := _num_left_out(data)):
+        return ""
+    some = f"{count(number, f'training {data.noun}')} {'stands' if number == 1 else 'stand'} in validation or test too"
+    return f"The data is leaked: {some}. {'It was' if number == 1 else 'They were'} left out of training, so this figure is not flattered by them."
