@@ -86,6 +86,7 @@ def write_train_report(
             history=[row.row() for row in history],
             search=extra["search"],
             tried=extra.get("tried") or [],
+            averaging=extra.get("averaging") or {},
             validation=metrics.validation.model_dump() if metrics.validation else None,
             test=metrics.test.model_dump() if metrics.test else None,
             reliability=judged.model_dump().get("reliability", []) if judged else [],

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from fovea.files import write_atomic
-from fovea.report import words
+from fovea.report import averaging, words
 from fovea.report.advice import advise
 from fovea.report.answer import answer, ranking
 from fovea.report.charts import comparison_charts, epoch_rows, history_charts, scatter_charts, search_chart, sure_chart, tried_chart
@@ -136,6 +136,7 @@ def render(data: ReportData) -> str:
         plots=[(plot.title, png_uri(plot.png)) for plot in data.plots],
         tried=[*data.tried][:_LIST],
         tried_chart=tried_chart(data),
+        averaged=averaging.told(data.averaging) if data.averaging else [],
         comparison=[*data.comparison][:_LIST],
         comparison_charts=comparison_charts(data),
         best_compared=ranking(data)[0].get("name") if ranking(data) else None,
