@@ -135,7 +135,10 @@ def test_without_validation_nothing_is_promised() -> None:
     nothing = fit_answering(GOAL, logits, logits, true, EACH[:30], **rows)
     assert (nothing.calibration, nothing.conformal, nothing.refusal) == (Calibration(), None, None)
     few = fit_answering(GOAL, logits, logits, true, EACH[:30], train=np.arange(20), validation=np.arange(20, 30))
-    assert few.notes == ("10 validation pictures are too few to promise sets of classes, or to set from where on a picture is refused",)
+    assert few.notes == (
+        "10 validation pictures are too few to promise sets of classes that hold the right one 0.95 of the time: 19 are needed",
+        "10 validation pictures are too few to say from where on a picture is refused: 19 are needed for 0.05 by mistake",
+    )
 
 
 def test_a_bundle_answers_as_training_did(probe_run, photos, tmp_path, here) -> None:

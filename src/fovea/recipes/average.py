@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ from fovea.timing import Stopwatch
 from fovea.training.checkpoint import BEST
 from fovea.training.end_to_end import EndToEnd
 from fovea.training.run import Metrics, Run, Timing, begin, load_settings, open_run
-from fovea.training.settings import checked_as
+from fovea.training.settings import TrainSettings, checked_as
 from fovea.training.state import history_table
 from fovea.types import Floats, Ints, Pixels, TargetArray
 from fovea.versions import versions
@@ -41,7 +42,7 @@ How = Literal["auto", "ensemble", "soup", "wise-ft"]
 Tta = Literal["auto", "none", "flips", "scales", "crops"]
 
 _MOST_SHOWN = 2_000  # training pictures whose embeddings tell what is strange: twice as many as a bundle takes along
-_TIMED, _TIMES = 4, 5  # pictures in a call that is timed, and how often
+_TIMED, _TIMES = 4, 7  # pictures in a call that is timed, and how often
 
 
 class AverageSettings(BaseModel):
@@ -114,10 +115,11 @@ def average(
                     way = look_again(judge, way, views, asked=tta not in ("auto", "none"))
             shown = np.sort(np.random.default_rng(seed).permutation(rows["train"])[:_MOST_SHOWN])
             with watch("evaluate_s"):
-                first = _Answered(judge, before, seen, shown, seed)
-                last = first if way is before else _Answered(judge, way, seen, shown, seed)
+                first = _Answered(judge, before, seen, shown, old, seed)
+                last = first if way is before else _Answered(judge, way, seen, shown, old, seed)
                 found = _gain(goal, first, last, targets, rows["test"], judge.spread, seed)
                 watched = rows["validation"]
+                goal = goal if old.coverage is None else goal.promising(old.coverage)
                 settled = goal.settle({goal.answer: last.answers[watched]}, targets[watched], targets[rows["train"]])
                 goal = goal.settled(settled)
                 measured = {
@@ -156,8 +158,10 @@ def average(
                     settled=settled,
                     averaging={key: averaging[key] for key in ("how", "tta", "passes")},
                 )
-                if len(way.networks) == 1:
-                    save_weights(way.networks[0].body.backbone, run.checkpoint / BEST, plan.passport)  # `--weights RUN` takes them
+                if len(way.networks) == 1:  # `--weights RUN` takes them
+                    owner = next((member for member in members if member.network is way.networks[0]), None)
+                    made = replace(plan.passport, name=f"{plan.passport.name}, mixed", sha256="", repo=None, revision=None, golden=())
+                    save_weights(way.networks[0].body.backbone, run.checkpoint / BEST, owner.plan.passport if owner else made)
             metrics = Metrics(
                 task=goal.name, strategy=name, backbone=backbone, class_names=list(source.class_names),
                 num_files={split: len(index) for split, index in rows.items()}, validation=measured["validation"], test=measured["test"],
@@ -181,10 +185,11 @@ class _Answered:
         judge, way: What is asked.
         seen: The data.
         shown: Some training rows, which tell what is strange.
+        old: What the first run promised.
         seed: Of the folds of the calibration.
     """
 
-    def __init__(self, judge: Judge, way: Way, seen: Survey, shown: Ints, seed: int) -> None:
+    def __init__(self, judge: Judge, way: Way, seen: Survey, shown: Ints, old: TrainSettings, seed: int) -> None:
         rows, goal = seen.rows, judge.goal
         self.network = judge.module(way.networks, way.views, _lengths(judge, way))
         self.shipped = way.networks[0] if not isinstance(self.network, Averaged) else self.network
@@ -194,7 +199,16 @@ class _Answered:
         self.embeddings: Floats = np.zeros((len(seen.items), embeddings.shape[1]), np.float32)
         self.logits[asked], self.embeddings[asked] = logits, embeddings
         self.answering: Answering = fit_answering(
-            goal, self.logits, self.embeddings, judge.targets, seen.groups, train=shown, validation=rows["validation"], seed=seed
+            goal,
+            self.logits,
+            self.embeddings,
+            judge.targets,
+            seen.groups,
+            train=shown,
+            validation=rows["validation"],
+            seed=seed,
+            coverage=old.coverage,
+            false_refusal=old.false_refusal,
         )
         self.answers: Floats = self.answering.outputs(self.logits)[goal.answer]
         side = VIEWS[way.views].wider(judge.preprocessing).size_px
@@ -250,7 +264,7 @@ def _gain(goal: Task, first: _Answered, last: _Answered, targets: TargetArray, r
 
 
 def _seconds(judge: Judge, way: Way) -> float:
-    """Of one picture on one core, without reading it: the median of a few calls."""
+    """Of one picture on one core, without reading it: the quickest of a few calls, which other programs delayed least."""
     side = VIEWS[way.views].wider(judge.preprocessing).size_px
     engine = open_engine(
         module_to_onnx(judge.module(way.networks, way.views), size_px=side, outputs=("embedding", "logits")), name=judge.engine
@@ -262,7 +276,7 @@ def _seconds(judge: Judge, way: Way) -> float:
         began = time.perf_counter()
         engine(pixels)
         took.append(time.perf_counter() - began)
-    return float(np.median(took)) / _TIMED
+    return min(took) / _TIMED
 
 
 def _check(runs: list[str], out: str, how: str, tta: str) -> None:
