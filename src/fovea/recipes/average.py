@@ -135,7 +135,8 @@ def average(
             )
             write_csv(run.history, *history_table([]))
 
-            name = "tta" if len(members) == 1 else kind
+            owner = next((member for member in members if member.network is way.networks[0]), None)
+            name = kind if kind != "single" or not owner else "tta" if way.views != "none" else owner.info.strategy
             averaging: dict[str, Any] = {
                 "how": kind, "tta": way.views, "runs": names, "taken": way.name, "before": before.name, "tried": judge.tried,
                 "passes_before": before.num_passes, "passes": way.num_passes,
@@ -159,7 +160,6 @@ def average(
                     averaging={key: averaging[key] for key in ("how", "tta", "passes")},
                 )
                 if len(way.networks) == 1:  # `--weights RUN` takes them
-                    owner = next((member for member in members if member.network is way.networks[0]), None)
                     made = replace(plan.passport, name=f"{plan.passport.name}, mixed", sha256="", repo=None, revision=None, golden=())
                     save_weights(way.networks[0].body.backbone, run.checkpoint / BEST, owner.plan.passport if owner else made)
             metrics = Metrics(
