@@ -47,8 +47,8 @@ def measure(options: Options) -> Answer:
         options.say(f"{len(tiny.targets):,} pictures of Tiny-ImageNet embedded")
         for head in _HEADS:
             logits = _learned(tiny, head, _rows(tiny, "train"), _rows(tiny, "validation"))
-            name = f"Tiny-ImageNet, {head}: coverage of sets less what they promise"
-            figures += [_apart(name, _tiny_coverage(tiny, logits, options.repeats)), *_calibration(tiny, head)]
+            title = f"Tiny-ImageNet, {head}: coverage of sets less what they promise"
+            figures += [_apart(title, _tiny_coverage(tiny, logits, options.repeats)), *_calibration(tiny, head)]
             options.say(f"Tiny-ImageNet, head {head}: done")
     return Answer(
         figures=figures,
@@ -156,7 +156,7 @@ def _rows(rows: Rows, split: str) -> "Ints":
 
 
 def _calibration(rows: Rows, head: str) -> list[Figure]:
-    """What calibration changes on the same pictures, of which each is answered once: loss and calibration error, and that 0 lies outside."""
+    """What calibration changes on the same pictures, of which each is answered once: loss and calibration error; 0 must lie above the interval."""
     import numpy as np
 
     from fovea.bundle.format import Calibration
@@ -183,11 +183,20 @@ def _calibration(rows: Rows, head: str) -> list[Figure]:
         low, high = np.quantile([of(after[rows], true[rows]) - of(before[rows], true[rows]) for rows in draws], (0.025, 0.975))
         first, then = of(before, true), of(after, true)
         title = f"Tiny-ImageNet, {head}: change of the {what} by calibration ({' and '.join(sorted(set(methods)))}), {first:.3f} before"
-        figures.append(
-            Figure(
-                title, then - first, float(low), float(high), len(known), "pictures", "", None if (head, what) == _NOT_ASKED else Limit(0.0)
+        figures.append(Figure(title, then - first, float(low), float(high), len(known), "pictures", ""))
+        if (head, what) != _NOT_ASKED:
+            figures.append(
+                Figure(
+                    f"Tiny-ImageNet, {head}: upper end of that interval ({what})",
+                    float(high),
+                    float(high),
+                    float(high),
+                    len(known),
+                    "pictures",
+                    "",
+                    Limit(0.0),
+                )
             )
-        )
     return figures
 
 
