@@ -37,7 +37,7 @@ COMMANDS = {
         *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
         *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "dropout", "ema_decay", "balance", "unfreeze", "layer_decay"),
         *("auxiliary_weight", "weights_pattern", "schedule_options", "monitor", "min_delta"),
-        *("batch_norm", "precision", "compile", "tensorboard", "embedding_map"),
+        *("batch_norm", "precision", "compile", "tensorboard", "coverage", "false_refusal", "embedding_map"),
     ],
     "experiment": [
         *("data", "out", "strategies", "seeds", "vary", "budget", "backbone", "weights", "image_size", "augment", "epochs", "batch_size"),
@@ -79,6 +79,7 @@ COMMANDS = {
         ),
         "overwrite",
     ],
+    "average": ["runs", "out", "how", "tta", "data", "seed", "overwrite"],
     "adapt": ["run", "data", "out", "before", "most_forgotten", "seed", "overwrite"],
     "audit": ["data", "out", "apply", "subset", "labels", "backbone", "weights", "split_by", "seed"],
     "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],

@@ -135,7 +135,10 @@ def test_without_validation_nothing_is_promised() -> None:
     nothing = fit_answering(GOAL, logits, logits, true, EACH[:30], **rows)
     assert (nothing.calibration, nothing.conformal, nothing.refusal) == (Calibration(), None, None)
     few = fit_answering(GOAL, logits, logits, true, EACH[:30], train=np.arange(20), validation=np.arange(20, 30))
-    assert few.notes == ("10 validation pictures are too few to promise sets of classes, or to set from where on a picture is refused",)
+    assert few.notes == (
+        "10 validation pictures are too few to promise sets of classes that hold the right one 0.95 of the time: 19 are needed",
+        "10 validation pictures are too few to say from where on a picture is refused: 19 are needed for 0.05 by mistake",
+    )
 
 
 def test_a_bundle_answers_as_training_did(probe_run, photos, tmp_path, here) -> None:
@@ -159,6 +162,49 @@ def test_a_bundle_answers_as_training_did(probe_run, photos, tmp_path, here) -> 
     assert held > said["conformal"]["coverage"] - 0.05
     both = next((answer for answer in known if len(answer["prediction_set"]) == 2 and not answer["refused"]), None)
     assert both is None or f"(one of {', '.join(both['prediction_set'])})" in found.to_text()
+
+
+def test_promises_are_those_that_were_asked_for(photos, tmp_path) -> None:
+    """In the bundle, in the run, in the report; and regression promises its intervals by the same option."""
+    asked = {"strategy": "probe", "backbone": "fovea_tiny", "image_size": 32}
+    run = fovea.train(str(photos), out=str(tmp_path / "run"), coverage=0.8, false_refusal=0.2, **asked)
+    said = json.loads((run.bundle / "bundle.json").read_text())
+    assert said["refusal"]["false_refusal"] == 0.2
+    assert said["conformal"]["coverage"] in (0.8, 0.96, 0.996), "what was asked for, or a stricter promise that says more"
+    assert run.metrics.validation.refused == pytest.approx(0.2, abs=0.06)
+    assert "20.0\u00a0% of pictures like these were to be refused by mistake" in run.report.read_text()
+    assert "--coverage 0.8 --false-refusal 0.2" in run.metrics.command
+    few = fovea.train(str(photos), out=str(tmp_path / "few"), coverage=0.99, false_refusal=0.01, **asked)
+    assert few.metrics.model_extra["conformal"] is few.metrics.model_extra["refusal"] is None
+    assert sum("99 are needed" in note for note in few.metrics.model_extra["notes"]) == 2
+    task = create_task("regression", ("age",))
+    answers = {"values": np.arange(200, dtype=np.float32)[:, None] + np.linspace(-1, 1, 200, dtype=np.float32)[:, None]}
+    true = np.arange(200, dtype=np.float32)[:, None]
+    half = [task.promising(coverage).settle(answers, true, true)["half_width"]["age"] for coverage in (0.5, 0.9)]
+    assert half == pytest.approx([0.5, 0.9], abs=0.03)
+    assert task.settle(answers, true, true)["coverage"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--coverage", "95"), "--coverage cannot be 95"),
+        (("--coverage", "nan"), "--coverage cannot be nan"),
+        (("--false-refusal", "0"), "--false-refusal cannot be 0"),
+        (("--task", "multi_label", "--coverage", "0.9"), "several labels have neither"),
+        (("--task", "regression", "--false-refusal", "0.1"), "nothing else refuses pictures"),
+    ],
+)
+def test_promises_that_cannot_be_made(words: tuple[str, ...], says: str, photos, tmp_path, here) -> None:
+    data = photos
+    if "--task" in words:
+        kind = {"multi_label": "labels", "regression": "target"}[words[1]]
+        data = tmp_path / "table.csv"
+        data.write_text(f"path,{kind}\n" + "".join(f"{photos}/disc/disc{i:03}.png,{i % 3}\n" for i in range(20)))
+    done = here("train", data, "--out", tmp_path / "out", "--strategy", "probe", "--backbone", "fovea_tiny", *words)
+    assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+    assert "fix:" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_vector_scaling_is_shipped_inside_the_model(photos, tmp_path, monkeypatch) -> None:

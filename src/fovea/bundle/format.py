@@ -63,6 +63,7 @@ class BundleInfo(BaseModel):
     conformal: dict[str, Any] | None = None
     settled: dict[str, Any] = Field(default_factory=dict)  # what the task decided on validation: thresholds, widths of intervals
     refusal: dict[str, Any] | None = None
+    averaging: dict[str, Any] | None = None  # what the model averages inside: how, tta, passes
     backbone: str
     strategy: str
     training_data: TrainingData = TrainingData()

@@ -68,7 +68,7 @@ def append_head(
 
     Args:
         model: An ONNX file with the output `embedding`, (B, D).
-        layers: (weight (out, in), bias (out,)) from the embedding to the logits; none where the file gives `logits` itself.
+        layers: (weight (out, in), bias (out,)) from the embedding to the logits; where the file gives `logits` itself, none, or what is made of these.
         temperature: The logits are divided by it; folded into the last layer.
         embedding: Name of the output that the head reads.
         answer: Name of the output that it gives.
@@ -81,27 +81,28 @@ def append_head(
     from onnx import TensorProto, helper, numpy_helper
 
     graph = (loaded := onnx.load_from_string(model)).graph
-    flowing = embedding
+    own = [output for output in graph.output if output.name == "logits"]
+    flowing, part = ("logits", "scaling") if own else (embedding, "head")
     for index, (weight, bias) in enumerate(layers):
         last = index == len(layers) - 1
         divide = temperature if last else 1.0
-        names = [f"head.{index}.weight", f"head.{index}.bias"]
+        names = [f"{part}.{index}.weight", f"{part}.{index}.bias"]
         for name, value in zip(names, (weight / divide, bias / divide), strict=True):
             graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
-        graph.node.append(helper.make_node("Gemm", [flowing, *names], [f"head.{index}"], transB=1))
-        flowing = f"head.{index}"
+        graph.node.append(helper.make_node("Gemm", [flowing, *names], [f"{part}.{index}"], transB=1))
+        flowing = f"{part}.{index}"
         if not last:
-            graph.node.append(helper.make_node("Relu", [flowing], [f"head.{index}.relu"]))
-            flowing = f"head.{index}.relu"
+            graph.node.append(helper.make_node("Relu", [flowing], [f"{part}.{index}.relu"]))
+            flowing = f"{part}.{index}.relu"
     if layers:
         num_classes = len(layers[-1][1])
     else:
-        [logits] = [output for output in graph.output if output.name == "logits"]
-        num_classes = logits.type.tensor_type.shape.dim[1].dim_value
-        graph.output.remove(logits)
+        num_classes = own[0].type.tensor_type.shape.dim[1].dim_value
         graph.initializer.append(numpy_helper.from_array(np.array(temperature, np.float32), "temperature"))
         graph.node.append(helper.make_node("Div", ["logits", "temperature"], ["calibrated"]))
         flowing = "calibrated"
+    for output in own:
+        graph.output.remove(output)
     ending = helper.make_node(activation.capitalize(), [flowing], [answer])
     if activation == "softmax":
         ending.attribute.append(helper.make_attribute("axis", 1))

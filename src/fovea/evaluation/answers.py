@@ -1,5 +1,6 @@
 """From what was learned to what may be said: probabilities that come true, sets that hold the answer, and "like nothing I was shown"."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +10,15 @@ import numpy.typing as npt
 from fovea.bundle.conformal import fit_sets, sets_of
 from fovea.bundle.format import Calibration
 from fovea.bundle.refusal import Refusal
+from fovea.errors import InputError
 from fovea.evaluation.activation import activated, settle_temperature
 from fovea.evaluation.calibrate import calibrated, choose_calibration
 from fovea.evaluation.strange import fit_refusal
 from fovea.tasks import Task
 from fovea.tasks.task import Activation
 from fovea.types import Floats, Ints, TargetArray
+
+_COVERAGE, _FALSE_REFUSAL = 0.95, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +68,8 @@ def fit_answering(
     *,
     train: Ints,
     validation: Ints,
-    coverage: float = 0.95,
-    false_refusal: float = 0.05,
+    coverage: float | None = None,
+    false_refusal: float | None = None,
     seed: int = 0,
 ) -> Answering:
     """Sets everything on the validation rows; the training rows serve as what the network was shown.
@@ -81,8 +85,8 @@ def fit_answering(
         targets: (N,) classes, or as the task has them.
         groups: (N,) a number for each row: those of one number stand in one fold.
         train, validation: Row numbers.
-        coverage: How often a prediction set shall hold the right class at least.
-        false_refusal: The share of pictures like these that may be refused by mistake.
+        coverage: How often a prediction set shall hold the right class at least; 0.95 where nothing is asked.
+        false_refusal: The share of pictures like these that may be refused by mistake; 0.05 where nothing is asked.
         seed: Draws folds, and which training rows are taken along.
     """
     if goal.activation != "softmax":
@@ -90,6 +94,7 @@ def fit_answering(
         return Answering(Calibration(temperature=temperature), activation=goal.activation, answer=goal.answer)
     if not len(validation):
         return Answering()
+    coverage, false_refusal = coverage or _COVERAGE, false_refusal or _FALSE_REFUSAL
     targets = targets.astype(np.int64, copy=False)
     chosen = choose_calibration(logits[validation], targets[validation], groups[validation], seed=seed)
     conformal = fit_sets(chosen.held_out, targets[validation], coverage=coverage)
@@ -99,8 +104,34 @@ def fit_answering(
         else fit_refusal(embeddings[train], targets[train], embeddings[validation], false_refusal=false_refusal, seed=seed)
     )
     notes = [chosen.note] if chosen.note else []
+    few = f"{len(validation)} validation pictures are too few to"
     if conformal is None:
+        notes.append(f"{few} promise sets of classes that hold the right one {coverage:.4g} of the time: {_needed(coverage)} are needed")
+    if refusal is None and embeddings is not None:
         notes.append(
-            f"{len(validation)} validation pictures are too few to promise sets of classes, or to set from where on a picture is refused"
+            f"{few} say from where on a picture is refused: {_needed(1 - false_refusal)} are needed for {false_refusal:.4g} by mistake"
         )
     return Answering(chosen.calibration, conformal, refusal, tuple(notes))
+
+
+def check_promises(goal: Task, coverage: float | None, false_refusal: float | None) -> None:
+    """Whether a task can promise what is asked for; None asks for nothing.
+
+    Raises:
+        InputError: It cannot.
+    """
+    if coverage is not None and goal.activation == "sigmoid":
+        raise InputError(
+            "--coverage is of sets of classes and of intervals around numbers, and several labels have neither",
+            got=f"--coverage {coverage:g}, and task {goal.name}", expected="a task with one class each, or with numbers", fix="leave --coverage out",
+        )  # fmt: skip
+    if false_refusal is not None and goal.activation != "softmax":
+        raise InputError(
+            "--false-refusal is of a classifier, and nothing else refuses pictures", got=f"--false-refusal {false_refusal:g}, and task {goal.name}",
+            expected="a task with one class each", fix="leave --false-refusal out",
+        )  # fmt: skip
+
+
+def _needed(share: float) -> int:
+    """Validation pictures of which such a share can be promised at all."""
+    return math.ceil(round(share / (1 - share), 6))

@@ -18,6 +18,7 @@ from fovea.errors import ParityError
 from fovea.evaluation.answers import Answering
 from fovea.export.card import card
 from fovea.files import json_text, printable
+from fovea.models.averaged import Averaged
 from fovea.models.modes import evaluating
 from fovea.models.network import Network, Published
 from fovea.tasks import Task
@@ -43,7 +44,7 @@ class Trained:
 
     Args:
         network: In torch: the reference.
-        onnx: Its body, exported: pixels -> embedding; of a `Published` one pixels -> embedding and logits.
+        onnx: Its body, exported: pixels -> embedding; of a `Published` or `Averaged` one pixels -> embedding and logits.
         backbone_name: Its name in the registry.
         answering: What stands between its logits and its answers.
         preprocessing: From a decoded picture to the network's square.
@@ -51,7 +52,7 @@ class Trained:
         licences: Of the weights it started from.
     """
 
-    network: Network | Published
+    network: Network | Published | Averaged
     onnx: bytes
     backbone_name: str
     answering: Answering
@@ -84,6 +85,7 @@ def write_bundle(
     training_data: TrainingData | None = None,
     metrics: Mapping[str, object] | None = None,
     settled: Mapping[str, object] | None = None,
+    averaging: Mapping[str, object] | None = None,
 ) -> Path:
     """Makes a bundle, compares it with torch, and writes it.
 
@@ -94,6 +96,7 @@ def write_bundle(
         strategy: How it was trained.
         training_data, metrics: For the card and `bundle.json`.
         settled: What the task decided on validation.
+        averaging: What is averaged inside the model, where anything is.
 
     Raises:
         ParityError: The engine answers differently; nothing was written.
@@ -117,6 +120,7 @@ def write_bundle(
         training_data=training_data or TrainingData(),
         metrics=dict(metrics or {}),
         settled=dict(settled or {}),
+        averaging=None if averaging is None else dict(averaging),
         licences=list(trained.licences),
         versions=versions("fovea", "numpy", "onnx", "onnxruntime", "torch"),
         opset=OPSET,
@@ -135,6 +139,8 @@ def _scaled(layers: list[tuple[Floats, Floats]], calibration: Calibration) -> li
     """The layers with the scale and shift of vector scaling in the last one, so that it remains to divide by the temperature."""
     if calibration.scale is None or calibration.shift is None:
         return layers
+    if not layers:  # the model gives logits: a layer that scales each of them
+        layers = [(np.eye(len(calibration.scale), dtype=np.float32), np.zeros(len(calibration.scale), np.float32))]
     (weight, bias), scale = layers[-1], np.asarray(calibration.scale)
     shifted = bias * scale + np.asarray(calibration.shift) * calibration.temperature
     return [*layers[:-1], ((weight * scale[:, None]).astype(np.float32), shifted.astype(np.float32))]

@@ -61,11 +61,11 @@ def write_train_report(
     seen: Survey,
     goal: Task,
     answers: Mapping[str, npt.NDArray[Any]],
-    further: Further,
     metrics: Metrics,
     history: Sequence[Epoch],
     timing: dict[str, float],
     *,
+    further: Further | None = None,
     embeddings: Floats | None = None,
     way: Way = "pca",
 ) -> None:
@@ -107,6 +107,7 @@ def write_train_report(
         history=[row.row() for row in history],
         search=extra["search"],
         tried=extra.get("tried") or [],
+        averaging=extra.get("averaging") or {},
         validation=metrics.validation.model_dump() if metrics.validation else None,
         test=metrics.test.model_dump() if metrics.test else None,
         reliability=judged.model_dump().get("reliability", []) if judged else [],
@@ -158,9 +159,9 @@ def facts_of(seen: Survey, store: EmbeddingStore) -> dict[int, PictureFacts]:
     return {row: replace(facts[seen.hashes[row]], thumbnail=thumbnails.get(seen.hashes[row])) for row in rows}
 
 
-def _of_worst_slice(seen: Survey, goal: Task, answers: Mapping[str, npt.NDArray[Any]], further: Further) -> list[Mistake]:
+def _of_worst_slice(seen: Survey, goal: Task, answers: Mapping[str, npt.NDArray[Any]], further: Further | None) -> list[Mistake]:
     """A few pictures of the worst slice, those answered wrongly first."""
-    if not further.slices:
+    if further is None or not further.slices:
         return []
     rows = further.answered[further.slices[0].rows]
     probabilities = answers[goal.answer][rows]

@@ -137,7 +137,7 @@ def adapt(
             measured.append(Measured("old test pictures", *_right(kept, "test", (weight, bias), found)))
         measured.append(Measured("new test pictures", *_right(new, "test", (weight, bias), found)))
         judged = [pictures for pictures in (new, kept) if pictures]
-        answering = _answering(judged, found, seed)
+        answering = _answering(judged, found, old, seed)
         plan.network.head = LinearHead.from_arrays(*found)
         result = Adapted(folder / "bundle", strength, tuple(each for each in measured if each.n), (*told, *notes))
         write_bundle(
@@ -219,7 +219,7 @@ def _old_pictures(
         return None, ("The old pictures are not at hand any more, so that nothing says what was forgotten: name them with --before.",)
 
 
-def _answering(judged: list[_Pictures], head: tuple[Floats, Floats], seed: int) -> Answering:
+def _answering(judged: list[_Pictures], head: tuple[Floats, Floats], old: TrainSettings, seed: int) -> Answering:
     """Calibration, sets and refusal for the pictures of both users."""
     splits = [(each, split) for split in ("train", "validation") for each in judged]
     vectors = np.concatenate([each.vectors(split) for each, split in splits])
@@ -232,6 +232,8 @@ def _answering(judged: list[_Pictures], head: tuple[Floats, Floats], seed: int) 
         np.concatenate([_numbered(each.seen.groups[each.rows(split)], number) for number, (each, split) in enumerate(splits)]),
         train=np.arange(num_train),
         validation=np.arange(num_train, len(vectors)),
+        coverage=old.coverage,
+        false_refusal=old.false_refusal,
         seed=seed,
     )
 

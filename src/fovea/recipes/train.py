@@ -7,7 +7,7 @@ from fovea.audit.survey import survey
 from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
-from fovea.evaluation.answers import fit_answering
+from fovea.evaluation.answers import check_promises, fit_answering
 from fovea.evaluation.further import look_further
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
@@ -63,6 +63,8 @@ def train(
     engine: str = "onnxruntime",
     tensorboard: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    coverage: float | None = None,
+    false_refusal: float | None = None,
     split_by: str | None = None,
     keep_leaks: bool = False,
     embedding_map: Literal["pca", "tsne"] = "pca",
@@ -117,6 +119,10 @@ def train(
         engine: What runs the frozen backbone: "onnxruntime", or "openvino" where it is installed.
         tensorboard: Also write a log for TensorBoard into the run's folder, where a network learns (scratch, finetune).
         device: Where a network learns; "auto" takes a graphics card where torch finds one. A probe needs none.
+        coverage: How often a prediction set is to hold the right class at least, 0.95 by default; of numbers, how often the interval around
+            each is to hold the truth, 0.9 by default. More needs more validation pictures: 99 for 0.99.
+        false_refusal: The share of pictures like yours that may be refused by mistake as "like nothing it was shown", 0.05 by default;
+            smaller refuses fewer strange ones too.
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
             parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
         keep_leaks: Learn also from training pictures that stand in validation or test too, as they are or in another version.
@@ -134,13 +140,15 @@ def train(
         schedule_options=schedule_options, monitor=monitor, min_delta=min_delta, auxiliary_weight=auxiliary_weight,
         weights_pattern=weights_pattern, schedule=schedule, warmup_epochs=warmup_epochs, weight_decay=weight_decay, l1=l1, l2=l2, label_smoothing=label_smoothing,
         clip_norm=clip_norm, dropout=dropout, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
-        batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, split_by=split_by,
+        batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, coverage=coverage,
+        false_refusal=false_refusal, split_by=split_by,
         keep_leaks=keep_leaks, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         check_outside(out, source.location)
         with open_run(out, settings, overwrite=overwrite) as run:
             learner = begin_learning(settings, source, log=run.tensorboard if tensorboard else None)
+            check_promises(learner.plan.goal, coverage, false_refusal)
             seen = survey(source, learner, store, seed=seed, watch=watch, split_by=split_by, keep_leaks=keep_leaks)
             begin(run, settings, overwrite=overwrite)
             write_json(run.audit, seen.audit.to_json())
@@ -162,9 +170,19 @@ def train(
                 )
                 watched, embeddings = rows["validation"], learned.embeddings
                 answering = fit_answering(
-                    goal, learned.logits, embeddings, targets, seen.groups, train=rows["train"], validation=watched, seed=seed
+                    goal,
+                    learned.logits,
+                    embeddings,
+                    targets,
+                    seen.groups,
+                    train=rows["train"],
+                    validation=watched,
+                    seed=seed,
+                    coverage=coverage,
+                    false_refusal=false_refusal,
                 )
                 answers = answering.outputs(learned.logits)
+                goal = goal if coverage is None else goal.promising(coverage)
                 settled = goal.settle({goal.answer: answers[goal.answer][watched]}, targets[watched], targets[rows["train"]])
                 goal = goal.settled(settled)
             plan = learner.plan  # with what was chosen
@@ -238,10 +256,10 @@ def train(
                     seen,
                     goal,
                     answers,
-                    further,
                     metrics,
                     learned.history,
                     watch.seconds(),
+                    further=further,
                     embeddings=embeddings,
                     way=embedding_map,
                 )

@@ -166,6 +166,7 @@ class ReportData:
         tables: Further figures of the compared trainings.
         plots: Drawn elsewhere.
         tried: Ways to learn that "auto" compared, as in metrics.json: {name, n, accuracy, accuracy_ci95, seconds, verdict}.
+        averaging: What several looks or networks brought, as in metrics.json; empty where nothing was averaged.
         compared_on: The split that they were measured on.
         timing: As in metrics.json: {total_s, decode_s, ...}, in seconds.
         versions: {package: version}.
@@ -207,6 +208,7 @@ class ReportData:
     tables: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
     tried: Sequence[Json] = ()
+    averaging: Json = field(default_factory=dict)
     compared_on: str = "test"
     timing: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

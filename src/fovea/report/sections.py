@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.report import averaging
 from fovea.report.advice import advise
 from fovea.report.answer import ranking
 from fovea.report.charts import comparison_charts, epoch_rows, history_charts, scatter_charts, search_chart, sure_chart, tried_chart
@@ -185,6 +186,10 @@ def _tried(data: ReportData, result: Measured | None) -> Content:
     return {"tried": [*data.tried][:MOST], "tried_chart": tried_chart(data)} if data.tried else None
 
 
+def _averaging(data: ReportData, result: Measured | None) -> Content:
+    return {"averaged": averaging.told(data.averaging)} if data.averaging else None
+
+
 def _learning(data: ReportData, result: Measured | None) -> Content:
     seen = learning(data.history)
     search = search_chart(data) if not data.history else None
@@ -220,6 +225,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("map", "How it sees them", shown_map),
     Section("plots", "How the search went", _plots),
     Section("tried", "How the way to learn was chosen", _tried),
+    Section("averaging", "What averaging brought", _averaging),
     Section("learning", "How it learned", _learning),
     Section("asked", "What was asked", _asked),
     Section("time", "Time and versions", _time),

@@ -226,7 +226,14 @@ class Auto(Strategy):
         folds = deal(own, together, num_folds=min(_NUM_FOLDS, most), seed=seed)
 
         # The neighbours of each picture tell in a second which backbones and depths are worth a probe.
-        near = {place: neighbours(vectors[train], own, together) for place, vectors in self.vectors.items()}
+        began = time.perf_counter()
+        named = {place: neighbours(vectors[train], own, together) for place, vectors in self.vectors.items()}
+        near = {place: float(right.mean()) for place, right in named.items()}
+        best_near = max(near, key=lambda place: near[place])
+        beside = Way(
+            f"the {min(_NUM_NEIGHBOURS, len(own) - 1)} nearest neighbours by {_place(best_near)}", "neighbours", self._called(*best_near), "none",
+            rows=np.arange(len(own)), right=named[best_near], seconds=time.perf_counter() - began,
+        )  # fmt: skip
         last = [place for place in near if place[1] is None]
         early = sorted((place for place in near if place[1] is not None), key=lambda place: -near[place])
         probes = []
@@ -255,7 +262,13 @@ class Auto(Strategy):
             ways.append(self._epochs(strategy, other, best, train, targets, groups, folds, _ERRORS_GONE[similar, much], key))
         chosen = _taken([way for way in ways if len(way.right)])
         self.ways += ways
-        self._explain(chosen, near)
+        self._explain(chosen)
+        apart, unsure = beside.better_than(chosen)
+        beside.verdict = (
+            f"{apart:+.1%} against what was taken (chance: {unsure:.1%}); it was asked which backbone and depth are worth a probe, and cannot be taken: it "
+            "would have to carry a vector of every training picture, and gives no percentages"
+        )
+        self.ways.insert(0, beside)
         return chosen
 
     def _called(self, backbone: str, stage: int | None) -> str:
@@ -268,7 +281,7 @@ class Auto(Strategy):
         began = time.perf_counter()
         probabilities, _ = out_of_fold(self.vectors[place][train], own, folds, num_classes=int(own.max()) + 1)
         return Way(
-            f"a probe of {name}" + ("" if stage is None else f" up to map {stage}"), "probe", self._called(name, stage), self.settings.head,
+            f"a probe of {_place(place)}", "probe", self._called(name, stage), self.settings.head,
             rows=np.arange(len(own)), right=probabilities.argmax(1) == own, loss=negative_log_likelihood(probabilities, own),
             seconds=time.perf_counter() - began,
         )  # fmt: skip
@@ -333,7 +346,7 @@ class Auto(Strategy):
         way.seconds = time.perf_counter() - began
         return way
 
-    def _explain(self, chosen: Way, near: dict[tuple[str, int | None], float]) -> None:
+    def _explain(self, chosen: Way) -> None:
         """Says of each way why it was or was not taken, and of all in a few sentences."""
         for way in self.ways:
             if way is chosen:
@@ -346,11 +359,6 @@ class Auto(Strategy):
                     else f"{apart:+.1%} against what was taken"
                 )
         tried = [way for way in self.ways if len(way.right)]
-        best = max(near, key=lambda place: near[place])
-        self.said.append(
-            f"the {min(_NUM_NEIGHBOURS, len(chosen.right) - 1)} nearest neighbours name the class of {near[best]:.1%} at best "
-            f"({best[0]}{'' if best[1] is None else f', map {best[1]}'}), over {len(near)} depths"
-        )
         low, high = wilson(int(chosen.right.sum()), len(chosen.right))
         others = "; ".join(f"{way.name} {way.accuracy:.1%}" for way in tried if way is not chosen)
         self.said += [f"{way.name} was {way.verdict}" for way in self.ways if not len(way.right)]
@@ -387,11 +395,11 @@ def begin(settings: TrainSettings, source: Source, log: Path | None = None) -> S
     return create_strategy(replace(plan, log=log))
 
 
-def neighbours(vectors: Floats, targets: Ints, groups: Ints, *, k: int = _NUM_NEIGHBOURS) -> float:
-    """How often the k nearest others, by the cosine of standardised vectors, name the right class: 0 to 1. Pictures of one group do not count for each other."""
+def neighbours(vectors: Floats, targets: Ints, groups: Ints, *, k: int = _NUM_NEIGHBOURS) -> npt.NDArray[np.bool_]:
+    """(N,) whether the k nearest others, by the cosine of standardised vectors, name the right class. Pictures of one group do not count for each other."""
     scaled = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6)
     scaled /= np.linalg.norm(scaled, axis=1, keepdims=True) + 1e-12
-    hits = 0
+    hits = []
     for start in range(0, len(scaled), 512):
         part = slice(start, start + 512)
         alike = scaled[part] @ scaled.T
@@ -400,8 +408,13 @@ def neighbours(vectors: Floats, targets: Ints, groups: Ints, *, k: int = _NUM_NE
         weight = np.maximum(np.take_along_axis(alike, nearest, 1), 0)
         votes = np.zeros((len(nearest), int(targets.max()) + 1))
         np.add.at(votes, (np.arange(len(nearest))[:, None], targets[nearest]), weight)
-        hits += int((votes.argmax(1) == targets[part]).sum())
-    return hits / len(scaled)
+        hits.append(votes.argmax(1) == targets[part])
+    return np.concatenate(hits)
+
+
+def _place(place: tuple[str, int | None]) -> str:
+    name, stage = place
+    return name if stage is None else f"{name} up to map {stage}"
 
 
 def _taken(ways: Sequence[Way]) -> Way:

@@ -23,7 +23,7 @@ from fovea.tasks.task import TASKS, Task, TaskInfo
 from fovea.tasks.told import Scatter, Table, Told, Wrong, beside, figure, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
-COVERAGE = 0.9  # of the interval around each answer
+COVERAGE = 0.9  # of the interval around each answer, unless another is asked for
 _MEASURES: Mapping[str, Any] = {"mae": absolute_error_of, "rmse": squared_error_root_of, "r2": determination_of}
 
 
@@ -66,6 +66,7 @@ class Regression(Task):
     loss = "squared_error"
     solver = "ridge"
     standardised = True
+    coverage = COVERAGE
 
     def __init__(self, class_names: tuple[str, ...], settled: Mapping[str, Any] | None = None) -> None:
         self.class_names = class_names
@@ -128,14 +129,19 @@ class Regression(Task):
         half = {}
         for k, name in enumerate(self.class_names):
             errors = np.abs(outputs["values"][:, k].astype(np.float64) - targets[:, k])
-            half[name] = conformal_half_width(errors, coverage=COVERAGE)
+            half[name] = conformal_half_width(errors, coverage=self.coverage)
         return {
             "mean": dict(zip(self.class_names, learned.mean(axis=0).astype(float).tolist(), strict=True)),
             "deviation": dict(zip(self.class_names, learned.std(axis=0).astype(float).tolist(), strict=True)),
             "half_width": half,
-            "coverage": COVERAGE,
+            "coverage": self.coverage,
             "num_validation": len(targets),
         }
+
+    def promising(self, coverage: float) -> Self:
+        found = type(self)(self.class_names, self._settled)
+        found.coverage = coverage
+        return found
 
     def settled(self, found: Mapping[str, Any]) -> Self:
         return type(self)(self.class_names, found)

@@ -96,6 +96,10 @@ class Task(ABC):
         """The task with what `settle` found, from then on part of its answers."""
         return self
 
+    def promising(self, coverage: float) -> Self:
+        """The task with another share of the time that its intervals are to hold the truth; one that has none stays as it is."""
+        return self
+
     def agrees(self, expected: dict[str, Floats], found: dict[str, Floats], *, tolerance: float) -> bool:
         """Whether two models, whose outputs lie within the tolerance, also say the same."""
         return True

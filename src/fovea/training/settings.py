@@ -64,6 +64,8 @@ class TrainSettings(BaseModel):
     compile: bool = False
     engine: str = "onnxruntime"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    coverage: float | None = Field(default=None, gt=0, lt=1)
+    false_refusal: float | None = Field(default=None, gt=0, lt=1)
     split_by: str | None = None
     keep_leaks: bool = False
     seed: int = Field(default=0, ge=0, lt=2**32)
