@@ -33,8 +33,9 @@ def test_what_is_wrong_with_a_page_is_seen(tmp_path: Path) -> None:
         '<!doctype html><html><head><meta charset="utf-8"><title>x</title></head><body><main><h1>x</h1><img src="http://127.0.0.1:9/x.png">'
         '<p style="color:#bbb;background:#fff;width:3000px">pale</p><pre aria-label="x">y</pre></main></body></html>'
     )
-    told = "\n".join(look(page).told())
+    seen = look(page)
+    told = "\n".join(seen.told())
     for expected in ("image-alt", "html-has-lang", "color-contrast", "asked for http://127.0.0.1:9/x.png", "px sideways"):
         assert expected in told
-    if look(page).invalid is not None:
+    if seen.invalid is not None:
         assert "not valid: line 1: An “img” element must have an “alt” attribute" in told

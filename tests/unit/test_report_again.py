@@ -81,6 +81,31 @@ def test_no_map_where_there_is_nothing_to_see(places: list[list[float]]) -> None
     assert 'id="map"' not in render(flat)
 
 
+# From linear RGB to what eyes without one kind of cone see: Machado, Oliveira and Fernandes 2009, doi:10.1109/TVCG.2009.113, table 1.
+EYES = {
+    "all cones": np.eye(3),
+    "no red": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    "no green": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+    "no blue": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+}
+
+
+@pytest.mark.parametrize("eyes", EYES)
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_can_be_told_apart_by_all_eyes(root: Path, eyes: str, scheme: int) -> None:
+    style = (root / "src/fovea/report/templates/style.css").read_text()
+    colours = [re.findall(rf"--{name}: #(\w{{6}});", style)[scheme] for name in (f"s{i}" for i in range(8))]
+    encoded = np.array([[int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)] for colour in colours])
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)  # IEC 61966-2-1
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = np.clip(linear @ EYES[eyes].T, 0, 1) @ to_xyz.T / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)
+    assert len(colours) == 8
+    assert apart[np.triu_indices(8, 1)].min() > 25
+
+
 def test_principal_coordinates_are_those_of_the_covariance() -> None:
     vectors = RNG.normal(size=(40, 5)) * [5, 3, 1, 1, 1] + 7
     found, kept = principal(vectors, most=3)

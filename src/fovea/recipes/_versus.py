@@ -107,11 +107,12 @@ def _per_class(first: Answers, second: Answers) -> list[Json]:
         row = counted.setdefault(true, [0, 0, 0, 0, 0])
         for place, hit in enumerate((True, one, other, one and not other, other and not one)):
             row[place] += hit
-    rows = []
-    for name, (n, one, other, only_one, only_other) in sorted(counted.items()):
+    rows: list[Json] = []
+    for name, (n, right_one, right_other, only_one, only_other) in sorted(counted.items()):
         low, high = paired_interval(only_other, only_one, n)
-        rows.append({"name": name, "n": n, "first": one / n, "second": other / n, "difference": (other - one) / n, "lo": low, "hi": high})
-    return sorted(rows, key=lambda row: -abs(row["difference"]))[:_MOST_CLASSES]  # type: ignore[arg-type, operator]
+        shares = {"first": right_one / n, "second": right_other / n, "difference": (right_other - right_one) / n}
+        rows.append({"name": name, "n": n, **shares, "lo": low, "hi": high})
+    return sorted(rows, key=lambda row: -abs(float(row["difference"])))[:_MOST_CLASSES]
 
 
 def _only(right: Answers, wrong: Answers, right_name: str, wrong_name: str) -> list[Mistake]:

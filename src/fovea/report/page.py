@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -33,7 +34,7 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 def render(data: ReportData) -> str:
     """The whole page as text."""
     result = measured(data)
-    common = {
+    common: dict[str, Any] = {
         "data": data,
         "result": result,
         "honest": honest(data, result),
