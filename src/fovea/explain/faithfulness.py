@@ -17,7 +17,7 @@ from fovea.types import Floats, Pixels
 Score = Callable[[Pixels], npt.NDArray[np.floating]]  # uint8 (B, H, W, 3) -> (B,)
 Explainer = Callable[[Pixels], Floats]  # uint8 (H, W, 3) -> (H, W)
 
-_STEPS = 20  # as many looks at a picture as a curve has points; the area of 100 differs by less than that of another picture
+SHARES = tuple(step / 20 for step in range(21))  # of the picture: a look at each; the area below a hundred points is hardly another
 _BLUR = 0.05  # of the side: as RISE's 11 px of 224, after which a photo shows light and no things
 _CENTRE = 0.25  # deviation of the centre prior, of each side
 _COARSE = 7  # cells along a side of heat by chance: as fine as the last map of most networks
@@ -37,11 +37,11 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """The area below the curve, which is the mean score on the way."""
-        return float(np.trapezoid(self.scores, self.shares))
+        """The area below the curve as a share of its width, which is the mean score on the way."""
+        return float(np.trapezoid(self.scores, self.shares) / (self.shares[-1] - self.shares[0]))
 
 
-def deletion(score: Score, pixels: Pixels, heat: Floats, *, num_steps: int = _STEPS) -> Curve:
+def deletion(score: Score, pixels: Pixels, heat: Floats, *, shares: Sequence[float] = SHARES) -> Curve:
     """The score while the hottest places are covered first: it falls at once where the heat is right, and the area is small.
 
     Petsiuk et al. 2018 (RISE, arXiv:1806.07421, section 4.2). Covered places take the mean colour of the picture, where theirs are grey.
@@ -50,10 +50,10 @@ def deletion(score: Score, pixels: Pixels, heat: Floats, *, num_steps: int = _ST
         InputError: Heat and picture are of different sizes.
     """
     empty = np.broadcast_to(np.rint(pixels.mean(axis=(0, 1))).astype(np.uint8), pixels.shape)
-    return _curve(score, pixels, np.ascontiguousarray(empty), heat, num_steps)
+    return _curve(score, pixels, np.ascontiguousarray(empty), heat, shares)
 
 
-def insertion(score: Score, pixels: Pixels, heat: Floats, *, num_steps: int = _STEPS) -> Curve:
+def insertion(score: Score, pixels: Pixels, heat: Floats, *, shares: Sequence[float] = SHARES) -> Curve:
     """The score while the hottest places of a blurred picture are made sharp first: it rises at once, and the area is large.
 
     Petsiuk et al. 2018 (RISE, arXiv:1806.07421, section 4.2).
@@ -61,12 +61,12 @@ def insertion(score: Score, pixels: Pixels, heat: Floats, *, num_steps: int = _S
     Raises:
         InputError: Heat and picture are of different sizes.
     """
-    return _curve(score, _blurred(pixels), pixels, heat, num_steps)
+    return _curve(score, _blurred(pixels), pixels, heat, shares)
 
 
-def faithfulness(score: Score, pixels: Pixels, heat: Floats, *, num_steps: int = _STEPS) -> float:
+def faithfulness(score: Score, pixels: Pixels, heat: Floats, *, shares: Sequence[float] = SHARES) -> float:
     """Insertion's area less deletion's: what the order of the heat explains; about 0 where it explains nothing."""
-    return insertion(score, pixels, heat, num_steps=num_steps).area - deletion(score, pixels, heat, num_steps=num_steps).area
+    return insertion(score, pixels, heat, shares=shares).area - deletion(score, pixels, heat, shares=shares).area
 
 
 def points_inside(heat: Floats, boxes: Floats, *, tolerance_px: float = 0.0) -> bool:
@@ -142,7 +142,7 @@ def random_heat(height: int, width: int, rng: np.random.Generator) -> Floats:
     return np.clip(smooth, 0, 1).astype(np.float32)
 
 
-def _curve(score: Score, start: Pixels, end: Pixels, heat: Floats, num_steps: int) -> Curve:
+def _curve(score: Score, start: Pixels, end: Pixels, heat: Floats, shares: Sequence[float]) -> Curve:
     """From one picture to another, the hottest places first."""
     if heat.shape != start.shape[:2]:
         raise InputError(
@@ -152,7 +152,7 @@ def _curve(score: Score, start: Pixels, end: Pixels, heat: Floats, num_steps: in
             fix="explain the picture at the size at which it is judged",
         )
     order = np.argsort(-heat, axis=None, kind="stable")
-    bounds = np.linspace(0, heat.size, num_steps + 1).round().astype(np.int64)
+    bounds = np.rint(np.asarray(shares) * heat.size).astype(np.int64)
     current, shown = start.reshape(-1, 3).copy(), []
     for low, high in zip([0, *bounds[:-1]], bounds, strict=True):
         current[order[low:high]] = end.reshape(-1, 3)[order[low:high]]
