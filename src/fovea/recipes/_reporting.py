@@ -1,7 +1,7 @@
 """From a finished training to the plain values that a report shows."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,21 @@ from fovea.audit.survey import Survey
 from fovea.data import Source, decode
 from fovea.errors import DataError, UnreadableImage
 from fovea.export.bundles import NUM_COMPARED
+from fovea.files import json_text, write_atomic
+from fovea.loading.parallel import map_ordered
 from fovea.loading.pictures import load_picture
+from fovea.recipes._embedding_map import Way, chosen_rows, map_of
 from fovea.report import Mistake, ReportData, Thumb, write_report
+from fovea.report.confused import MOST_EACH, MOST_PAIRS
+from fovea.report.data import EmbeddingMap, Point
+from fovea.report.kept import picture_paths, read_report, report_json
+from fovea.report.pictures import shrunk
 from fovea.tasks import Task
 from fovea.tasks.told import Wrong
 from fovea.training.loop import Epoch
 from fovea.training.run import Metrics, RunFolder
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Item, Pixels, Split
+from fovea.types import Floats, Item, Pixels, Split
 
 _THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
@@ -53,52 +60,84 @@ def write_train_report(
     metrics: Metrics,
     history: Sequence[Epoch],
     timing: dict[str, float],
+    *,
+    embeddings: Floats | None = None,
+    way: Way = "pca",
 ) -> None:
-    """Writes `report.html` of a training."""
+    """Writes `report.json` of a training, and `report.html` from it.
+
+    Args:
+        run, source, seen, goal, metrics, history, timing: Of the training.
+        answers: Outputs of the model on all rows.
+        embeddings: (N, D) of all rows; None draws no map of them.
+        way: How that map is made.
+    """
     shown: Split = "test" if len(seen.rows["test"]) else "validation"
     judged, kind = (metrics.test or metrics.validation), source.kind
     index = seen.rows[shown]
     outputs, targets = {goal.answer: answers[goal.answer][index]}, goal.targets([seen.labels[i] for i in index])
     told = goal.told(judged.model_dump(), split=shown) if judged else None
+    items, wrong = [seen.items[i] for i in index], goal.worst([seen.labels[i] for i in index], outputs, targets)
     extra = metrics.model_extra or {}
-    write_report(
-        run.report,
-        ReportData(
-            title=f"{Path(source.location).name or source.location}: {kind.count(source.class_names)}",
-            asked={
-                "Data": str(source.location),
-                "Strategy": metrics.strategy,
-                "Backbone": metrics.backbone,
-                "Weights": str(extra["weights"]),
-                "Picture size": f"{extra['image_size_px']} px",
-                "Seed": str(metrics.seed),
-            },
-            command=metrics.command,
-            notes=extra["notes"],
-            class_names=() if kind.graded else source.class_names,
-            class_noun=kind.one,
-            num_files=metrics.num_files,
-            class_counts={
-                split: dict(Counter(name for i in rows for name in kind.classes(seen.items[i].label))) for split, rows in seen.rows.items()
-            },
-            examples=_examples(source, seen),
-            audit=seen.audit.to_json(),
-            history=[row.row() for row in history],
-            search=extra["search"],
-            tried=extra.get("tried") or [],
-            validation=metrics.validation.model_dump() if metrics.validation else None,
-            test=metrics.test.model_dump() if metrics.test else None,
-            reliability=judged.model_dump().get("reliability", []) if judged else [],
-            answering={name: extra.get(name) for name in ("calibration", "conformal", "refusal")},
-            mistakes=_mistakes(source, [seen.items[i] for i in index], goal.worst([seen.labels[i] for i in index], outputs, targets)),
-            told=told,
-            told_of=shown,
-            scatters=goal.scatters(outputs, targets) if len(index) else (),
-            timing=timing,
-            versions=metrics.versions,
-            seed=metrics.seed,
-        ),
+    data = ReportData(
+        title=f"{Path(source.location).name or source.location}: {kind.count(source.class_names)}",
+        asked={
+            "Data": str(source.location),
+            "Strategy": metrics.strategy,
+            "Backbone": metrics.backbone,
+            "Weights": str(extra["weights"]),
+            "Picture size": f"{extra['image_size_px']} px",
+            "Seed": str(metrics.seed),
+        },
+        command=metrics.command,
+        notes=extra["notes"],
+        class_names=() if kind.graded else source.class_names,
+        class_noun=kind.one,
+        num_files=metrics.num_files,
+        class_counts={
+            split: dict(Counter(name for i in rows for name in kind.classes(seen.items[i].label))) for split, rows in seen.rows.items()
+        },
+        examples=_examples(source, seen),
+        audit=seen.audit.to_json(),
+        history=[row.row() for row in history],
+        search=extra["search"],
+        tried=extra.get("tried") or [],
+        validation=metrics.validation.model_dump() if metrics.validation else None,
+        test=metrics.test.model_dump() if metrics.test else None,
+        reliability=judged.model_dump().get("reliability", []) if judged else [],
+        answering={name: extra.get(name) for name in ("calibration", "conformal", "refusal")},
+        mistakes=_mistakes(items, wrong[:_MOST_MISTAKES]),
+        confused=_confused(items, wrong) if told is None else (),
+        map=None if embeddings is None else _map(source, items, wrong, embeddings[index], split=shown, way=way, seed=metrics.seed),
+        told=told,
+        told_of=shown,
+        scatters=goal.scatters(outputs, targets) if len(index) else (),
+        timing=timing,
+        versions=metrics.versions,
+        seed=metrics.seed,
     )
+    plain = report_json(data)
+    write_atomic(run.kept, json_text(plain) + "\n")
+    write_report(run.report, with_pictures(plain["report"], source))
+
+
+def with_pictures(plain: Any, source: Source | None) -> ReportData:
+    """What `report.json` holds, with the pictures that it names, as far as they can be had.
+
+    Args:
+        plain: The value of its `report`.
+        source: The data; None leaves all pictures out.
+    """
+    found: dict[str, Pixels | None] = {}
+    if source is not None:
+        at = {item.path: item for item in source.items}
+        wanted = [at[path] for path in picture_paths(plain) if path in at]
+        found = dict(zip([item.path for item in wanted], map_ordered(_reader(source), wanted), strict=True))
+    return read_report(plain, found.get)
+
+
+def _reader(source: Source) -> Callable[[Item], Pixels | None]:
+    return lambda item: _thumbnail(source, item)
 
 
 def _examples(source: Source, seen: Survey) -> list[Thumb]:
@@ -112,20 +151,39 @@ def _examples(source: Source, seen: Survey) -> list[Thumb]:
             taken[name] += 1
             chosen.append((name, seen.items[row]))
     chosen.sort(key=lambda pair: source.kind.order(pair[1].label or ""))
-    return [Thumb(pixels, item.path, name or "none") for name, item in chosen if (pixels := _thumbnail(source, item)) is not None]
+    return [Thumb(None, item.path, name or "none") for name, item in chosen]
 
 
-def _mistakes(source: Source, items: Sequence[Item], wrong: Sequence[Wrong]) -> list[Mistake]:
-    found = []
-    for each in wrong[:_MOST_MISTAKES]:
-        item = items[each.row]
-        if (pixels := _thumbnail(source, item)) is not None:
-            found.append(Mistake(pixels, item.path, each.true, each.predicted, each.probability, each.note))
-    return found
+def _mistakes(items: Sequence[Item], wrong: Sequence[Wrong]) -> list[Mistake]:
+    return [Mistake(None, items[each.row].path, each.true, each.predicted, each.probability, each.note) for each in wrong]
+
+
+def _confused(items: Sequence[Item], wrong: Sequence[Wrong]) -> list[Mistake]:
+    """A few mistakes of each of the commonest kinds."""
+    commonest = Counter((each.true, each.predicted) for each in wrong).most_common(2 * MOST_PAIRS)  # twice: where many are as common
+    return _mistakes(items, [each for pair, _ in commonest for each in [w for w in wrong if (w.true, w.predicted) == pair][:MOST_EACH]])
+
+
+def _map(
+    source: Source, items: Sequence[Item], wrong: Sequence[Wrong], vectors: Floats, *, split: str, way: Way, seed: int
+) -> EmbeddingMap | None:
+    """Some pictures of the split where the model sees them; of numbers, none is simply wrong."""
+    if len(items) < 3:
+        return None
+    strata = [names[0] if names else "none" for names in source.kind.strata([item.label for item in items])]
+    mistaken = {} if source.kind.graded else {each.row: each for each in wrong}
+    rows = chosen_rows(strata, list(mistaken))
+    points = [
+        Point(None, items[row].path, strata[row] or "none")
+        if row not in mistaken
+        else Point(None, items[row].path, strata[row] or "none", mistaken[row].note or mistaken[row].predicted, wrong=True)
+        for row in rows
+    ]
+    return map_of(points, vectors[rows], method=way, split=split, total=len(items), seed=seed)
 
 
 def _thumbnail(source: Source, item: Item) -> Pixels | None:
     try:
-        return decode(source.read(item), path=item.path, min_side_px=_THUMB_PX).pixels
+        return shrunk(decode(source.read(item), path=item.path, min_side_px=_THUMB_PX).pixels)
     except UnreadableImage:
         return None

@@ -64,6 +64,7 @@ def train(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     split_by: str | None = None,
     keep_leaks: bool = False,
+    embedding_map: Literal["pca", "tsne"] = "pca",
     seed: int = 0,
     overwrite: bool = False,
 ) -> Run:
@@ -118,6 +119,7 @@ def train(
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
             parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
         keep_leaks: Learn also from training pictures that stand in validation or test too, as they are or in another version.
+        embedding_map: How the report puts pictures on its map of what looks alike: "pca", or "tsne", which takes seconds more.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
 
@@ -203,7 +205,13 @@ def train(
                 test=measured["test"],
                 timing=Timing(),
                 seed=seed,
-                command=command_line("train", data, out=out, **settings.model_dump(exclude={"data"}, exclude_defaults=True)),
+                command=command_line(
+                    "train",
+                    data,
+                    out=out,
+                    **settings.model_dump(exclude={"data"}, exclude_defaults=True),
+                    embedding_map=embedding_map if embedding_map != "pca" else None,
+                ),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
                 notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes],
                 weights=plan.weights_said,
@@ -218,7 +226,9 @@ def train(
             with watch("report_s"):
                 if learned.history:
                     save_learning_curves([row.row() for row in learned.history], run.curves)
-                write_train_report(run, source, seen, goal, answers, metrics, learned.history, watch.seconds())
+                write_train_report(
+                    run, source, seen, goal, answers, metrics, learned.history, watch.seconds(), embeddings=embeddings, way=embedding_map
+                )
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))
     return Run(run.path, metrics, run.report, run.bundle, seen.audit.num_unreadable)

@@ -14,7 +14,7 @@ from fovea.report.data import ReportData
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
 from fovea.report.measured import Measured, class_results, confused_pairs, measured
-from fovea.report.words import between, count, listed, percent, quoted, sentence, share
+from fovea.report.words import between, count, listed, percent, quoted, sentence, share, short
 
 _FEW_PICTURES = 20  # for learning one class: below this every single picture matters
 _WIDE = 0.10  # an interval wider than this leaves the second digit of the accuracy unknown
@@ -146,7 +146,7 @@ def _suspicious_labels(data: ReportData, result: Measured) -> Iterator[Advice]:
     if sure:
         yield Advice(
             f"It was very sure of {count(len(sure), 'wrong answer')}.",
-            "Look at them first: where the model is right and the label is wrong, mend the label.",
+            f"Look at these labels first: {_paths([mistake.path for mistake in sure])}. Where the model is right and the label is wrong, mend the label.",
             see="mistakes",
         )
 
@@ -209,6 +209,14 @@ def _compared(data: ReportData) -> Iterator[Advice]:
             f"Their intervals overlap, so another draw of {data.compared_on} {data.noun}s could turn the order around. Measure with more {data.noun}s; more seeds show how much of each is luck.",
             see="comparison",
         )
+
+
+def _paths(paths: list[str], *, most: int = 3) -> str:
+    """`a.jpg`, `b.jpg` and 5 more."""
+    told = [f"`{short(path, 60)}`" for path in paths[:most]]
+    if len(paths) > most:
+        told.append(f"{len(paths) - most:,} more")
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
 def _times(n: int) -> str:

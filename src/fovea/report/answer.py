@@ -1,5 +1,6 @@
-"""The first sentence of the page: how good is it, in numbers that anyone can check."""
+"""The first sentence of the page: how often it will be right, and what that was measured on."""
 
+import math
 from dataclasses import dataclass
 
 from fovea.report.data import Json, ReportData
@@ -18,11 +19,13 @@ class Answer:
         sentence: The answer.
         caution: What must be known with it, or "".
         tone: How the caution is meant.
+        basis: What was measured, in the same breath but smaller, or "".
     """
 
     sentence: str
     caution: str = ""
     tone: Tone = "plain"
+    basis: str = ""
 
 
 def answer(data: ReportData, result: Measured | None) -> Answer:
@@ -51,21 +54,38 @@ def _told(data: ReportData, told: Told) -> Answer:
     return Answer(told.sentence, _NO_TEST.format(noun=data.noun), "caution")
 
 
+def promise(accuracy: float, lo: float, hi: float, *, noun: str) -> str:
+    """The sentence that the page opens with, from whichever figures are the honest ones.
+
+    Args:
+        accuracy, lo, hi: 0 to 1, with the ends of its 95 % interval.
+        noun: What one input is called.
+    """
+    like = f"on {noun}s like yours"
+    whole = round(100 * accuracy)
+    if whole == 100:  # "100 times in 100" would be a promise that nobody can keep
+        return f"It will almost always be right {like}: at least {math.floor(100 * lo)} times in 100."
+    if whole == 0:
+        return f"It will hardly ever be right {like}: at most {math.ceil(100 * hi)} times in 100."
+    return f"It will be right about {whole} times in 100 ({share(lo)} to {share(hi)}) {like}."
+
+
 def _measured(data: ReportData, result: Measured) -> Answer:
     what = f"{result.split} {data.noun}"
     right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
-    sentence = (
-        f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
-    )
+    basis = f"It was right on {right}: {percent(result.accuracy)}. The range in brackets is right 19 times out of 20."
+    sentence = promise(result.accuracy, result.lo, result.hi, noun=data.noun)
+    if "(" not in sentence:
+        basis = f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
     if result.no_better_than_guessing and result.guess is not None and result.guess_accuracy is not None:
         caution = (
             f"This is no better than always answering {quoted(result.guess)}, which is right {percent(result.guess_accuracy)} of the time. "
             "It has not been shown to have learned anything."
         )
-        return Answer(sentence, caution, "bad")
+        return Answer(sentence, caution, "bad", basis)
     if result.split != "test":
-        return Answer(sentence, _NO_TEST.format(noun=data.noun), "caution")
-    return Answer(sentence)
+        return Answer(sentence, _NO_TEST.format(noun=data.noun), "caution", basis)
+    return Answer(sentence, basis=basis)
 
 
 def too_close(best: Json, second: Json) -> bool:

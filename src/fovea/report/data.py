@@ -5,7 +5,7 @@ K is the number of classes. Every field but the title may be left empty; the pag
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from fovea.tasks.told import Scatter, Told
 from fovea.types import Pixels
@@ -18,12 +18,12 @@ class Thumb:
     """One example picture.
 
     Args:
-        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 160 px.
+        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 160 px. None where the picture cannot be had.
         path: Its name in the data.
         caption: The class that it stands for; examples with one caption are shown side by side.
     """
 
-    pixels: Pixels
+    pixels: Pixels | None
     path: str
     caption: str
 
@@ -33,19 +33,90 @@ class Mistake:
     """One picture that the model got wrong.
 
     Args:
-        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 160 px.
+        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 160 px. None where the picture cannot be had.
         path: Its name in the data.
         true, predicted: Class names.
         probability: What the model gave to `predicted`, 0 to 1.
         note: How far off or how sure, in words, in place of the probability; "" shows the probability.
     """
 
-    pixels: Pixels
+    pixels: Pixels | None
     path: str
     true: str
     predicted: str
     probability: float
     note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One picture on the map of the embeddings.
+
+    Args:
+        pixels: uint8 (H, W, 3) RGB, of any size; the page keeps at most 72 px. None where the picture cannot be had.
+        path: Its name in the data.
+        true, predicted: What it is and what was said, in words; with `wrong` False, `predicted` is not shown.
+        wrong: Whether the answer was wrong.
+    """
+
+    pixels: Pixels | None
+    path: str
+    true: str
+    predicted: str = ""
+    wrong: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingMap:
+    """Some pictures where the model sees them: what looks alike to it lies together.
+
+    Args:
+        points: The pictures.
+        places: (x, y) of each, in any unit.
+        method: How so many dimensions became two.
+        kept: Share of all variation that the two directions keep, 0 to 1, or None where there is no such figure.
+        coordinates: Principal coordinates of each point, from which another map can be made without the model.
+        split: The split that the points are of.
+        total: Pictures of that split.
+    """
+
+    points: Sequence[Point]
+    places: Sequence[tuple[float, float]]
+    method: Literal["pca", "tsne"] = "pca"
+    kept: float | None = None
+    coordinates: Sequence[Sequence[float]] = ()
+    split: str = "test"
+    total: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Versus:
+    """Two trainings on the same pictures.
+
+    Args:
+        first, second: Their names.
+        sentence: Whether one is better, in words.
+        better: The name of the one that is, or "" where no difference is shown.
+        n: Pictures that both answered.
+        only_first, only_second: How many only the one, and only the other, had right.
+        difference, difference_ci95: Of the second's accuracy less the first's, -1 to 1.
+        p_value: Of McNemar's exact test, adjusted for as many comparisons as were made.
+        per_class: [{name, n, first, second, difference, lo, hi}], where they differ most first.
+        disagreed: Pictures that one had right and the other wrong; `note` says which.
+    """
+
+    first: str
+    second: str
+    sentence: str
+    better: str
+    n: int
+    only_first: int
+    only_second: int
+    difference: float
+    difference_ci95: tuple[float, float]
+    p_value: float
+    per_class: Sequence[Json] = ()
+    disagreed: Sequence[Mistake] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +156,13 @@ class ReportData:
         reliability: Bins [{lo, hi, n, confidence, accuracy}] of the test split, or of validation where there is no test.
         answering: As in metrics.json: what was set on validation ({calibration, conformal, refusal}).
         mistakes: Of the same split, the most confident first.
+        confused: Some mistakes of each of the pairs of classes that are confused most.
+        map: Where some pictures of that split lie in the space of the embeddings.
         told: What the task says of its own figures, where they are not a classifier's (accuracy, confusion, ...).
         told_of: The split that these are of.
         scatters: Answers against truth on that split, for numbers.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
+        versus: Trainings that were compared picture by picture.
         plots: Drawn elsewhere.
         tried: Ways to learn that "auto" compared, as in metrics.json: {name, n, accuracy, accuracy_ci95, seconds, verdict}.
         compared_on: The split that they were measured on.
@@ -117,10 +191,13 @@ class ReportData:
     reliability: Sequence[Json] = ()
     answering: Json = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()
+    confused: Sequence[Mistake] = ()
+    map: EmbeddingMap | None = None
     told: Told | None = None
     told_of: str = "test"
     scatters: Sequence[Scatter] = ()
     comparison: Sequence[Json] = ()
+    versus: Sequence[Versus] = ()
     plots: Sequence[Plot] = ()
     tried: Sequence[Json] = ()
     compared_on: str = "test"

@@ -24,17 +24,23 @@ class Embedded:
     tiny: bool
 
 
-def embed(pixels: Pixels) -> Embedded:
-    """Shrinks uint8 (H, W, 3) RGB to at most 160 px and encodes it; small pictures keep their size."""
+def shrunk(pixels: Pixels, longest_px: int = LONGEST_PX) -> Pixels:
+    """uint8 (H, W, 3), its longer side at most so long, by averaging; a smaller one is given as it is."""
     height, width = pixels.shape[:2]
-    factor = LONGEST_PX / max(height, width)
-    if factor < 1:
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-        height, width = pixels.shape[:2]
+    factor = longest_px / max(height, width)
+    if factor >= 1:
+        return pixels
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def embed(pixels: Pixels, *, longest_px: int = LONGEST_PX, quality: int = _QUALITY) -> Embedded:
+    """Shrinks uint8 (H, W, 3) RGB to at most 160 px (or another longest side) and encodes it; small pictures keep their size."""
+    pixels = shrunk(pixels, longest_px)
+    height, width = pixels.shape[:2]
     tiny = max(height, width) < _TINY_PX
     # JPEG halves the resolution of colour, which eats a picture of 8 px: those are kept exactly, as PNG.
-    kind, options = (".png", []) if tiny else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
+    kind, options = (".png", []) if tiny else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
     done, encoded = cv2.imencode(kind, np.ascontiguousarray(pixels[:, :, ::-1]), options)
     if not done:
         raise ValueError(f"a picture of shape {pixels.shape} and type {pixels.dtype} could not be encoded")

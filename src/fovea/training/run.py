@@ -104,6 +104,11 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def kept(self) -> Path:
+        """What the report holds, without its pictures: `fovea report` writes the page again from it."""
+        return self.path / "report.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.json"
 
@@ -321,6 +326,7 @@ def load_history(path: str | Path) -> list[dict[str, Any]]:
 _OURS = {
     "": {
         "report.html",
+        "report.json",
         "metrics.json",
         "history.csv",
         "predictions.csv",
