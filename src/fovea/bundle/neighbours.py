@@ -1,6 +1,6 @@
 """Some of the pictures that a model was trained on, as it sees them: what an answer is explained with by example."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,22 @@ class Neighbours:
             tuple([each for each in nearest if each.label != answer][:count]),
         )
 
+    def some(self, *, most: int = 500, seed: int = 0) -> "Neighbours":
+        """Some of the pictures, of each class equally many as far as there are.
+
+        Args:
+            most: How many: of 1,280 numbers each, 500 add 1.3 MB to a bundle.
+            seed: Draws them.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))
+        turns: dict[str, int] = {}
+        turn = []
+        for row in order:
+            turn.append(turns.get(self.labels[row], 0))
+            turns[self.labels[row]] = turn[-1] + 1
+        kept = np.sort(order[np.argsort(turn, kind="stable")[:most]])
+        return Neighbours(self.embeddings[kept], tuple(self.paths[row] for row in kept), tuple(self.labels[row] for row in kept))
+
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The content of `neighbours.npz`: half precision orders neighbours as single does, in half the bytes."""
         return {"embeddings": self.embeddings.astype(np.float16), "paths": np.array(self.paths), "labels": np.array(self.labels)}
@@ -116,26 +132,3 @@ def _texts(values: npt.NDArray[np.generic]) -> tuple[str, ...]:
     if values.ndim != 1 or values.dtype.kind != "U":
         raise TypeError("no row of texts")
     return tuple(map(str, values.tolist()))
-
-
-def choose_neighbours(
-    embeddings: Floats, paths: Sequence[str], labels: Sequence[str], *, most: int = 500, seed: int = 0
-) -> Neighbours | None:
-    """Some of the training pictures, of each class equally many as far as there are; None of no pictures.
-
-    Args:
-        embeddings: (N, D).
-        paths, labels: (N,) of the same pictures.
-        most: How many to take along: of 1,280 numbers each, 500 add 1.3 MB to a bundle.
-        seed: Draws them.
-    """
-    if not len(paths):
-        return None
-    order = np.random.default_rng(seed).permutation(len(paths))
-    turns: dict[str, int] = {}
-    turn = []
-    for row in order:
-        turn.append(turns.get(labels[row], 0))
-        turns[labels[row]] = turn[-1] + 1
-    kept = np.sort(order[np.argsort(turn, kind="stable")[:most]])
-    return Neighbours(embeddings[kept], tuple(paths[row] for row in kept), tuple(labels[row] for row in kept))

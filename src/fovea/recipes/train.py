@@ -10,6 +10,7 @@ from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.answers import fit_answering
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
+from fovea.recipes._explaining import explain_training, training_pictures
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
@@ -185,6 +186,7 @@ def train(
 
             # Write what is shipped, what is read, and last of all what says that the run is finished.
             figures: dict[str, object] = {split: found for split, found in measured.items() if found and split != "train"}
+            learned_from = training_pictures(goal, seen, embeddings)
             with watch("export_s"):
                 write_bundle(
                     run.bundle,
@@ -194,7 +196,10 @@ def train(
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
                     settled=settled,
+                    neighbours=learned_from.some(seed=seed) if learned_from else None,
                 )
+            with watch("explain_s"):
+                explained = explain_training(run, plan.network, goal, source, seen, answers[goal.answer], embeddings, learned_from)
             metrics = Metrics(
                 task=goal.name,
                 strategy=plan.strategy,
@@ -227,7 +232,17 @@ def train(
                 if learned.history:
                     save_learning_curves([row.row() for row in learned.history], run.curves)
                 write_train_report(
-                    run, source, seen, goal, answers, metrics, learned.history, watch.seconds(), embeddings=embeddings, way=embedding_map
+                    run,
+                    source,
+                    seen,
+                    goal,
+                    answers,
+                    metrics,
+                    learned.history,
+                    watch.seconds(),
+                    embeddings=embeddings,
+                    way=embedding_map,
+                    explained=explained,
                 )
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))

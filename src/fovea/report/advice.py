@@ -219,6 +219,17 @@ def _paths(paths: list[str], *, most: int = 3) -> str:
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
+def _shortcuts(data: ReportData) -> Iterator[Advice]:
+    for told in data.explained.shortcuts if data.explained else ():
+        yield Advice(
+            "It goes by a mark at the rim of the pictures, and not by what they show.",
+            f"{told} Cover or crop that place in all pictures and train again, or collect pictures of every {data.class_noun} with the same mark and without it. "
+            f"Until then the figures of this report hold for {data.noun}s with that mark alone.",
+            important=True,
+            see="explained",
+        )
+
+
 def _times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
 
@@ -226,4 +237,4 @@ def _times(n: int) -> str:
 _RESULT_RULES: tuple[Callable[[ReportData, Measured], Iterator[Advice]], ...] = (
     _nothing_learned, _no_test, _weak_class, _confused, _suspicious_labels, _wide_interval, _calibration,
 )  # fmt: skip
-_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_faults, _compared, _curves, _few_pictures, _doubts)
+_DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (_shortcuts, _faults, _compared, _curves, _few_pictures, _doubts)

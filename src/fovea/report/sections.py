@@ -17,6 +17,7 @@ from fovea.report.charts import comparison_charts, epoch_rows, history_charts, s
 from fovea.report.confused import confused_groups
 from fovea.report.data import Mistake, ReportData, Thumb
 from fovea.report.embedding_map import shown_map
+from fovea.report.explained import shown_explanations
 from fovea.report.findings import findings
 from fovea.report.honesty import honesty, read_bins
 from fovea.report.learning import learning
@@ -203,6 +204,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("wrong", "What it gets wrong", _wrong),
     Section("sure", "How sure we are", _sure),
     Section("wrong", "How good it is", _told, template="told"),
+    Section("explained", "What it looks at", shown_explanations),
     Section("map", "How it sees them", shown_map),
     Section("plots", "How the search went", _plots),
     Section("tried", "How the way to learn was chosen", _tried),
