@@ -39,6 +39,7 @@ _CHECKED = 10  # pictures on which heat is measured
 _COVERED = (0.3, 0.6)  # shares of the picture
 _SIDE_PX, _QUALITY = 200, 82
 _TURN = 8
+_MOST_TRIED_ON = 60  # further pictures, where a place is suspected
 _FEWEST = 5  # pictures: below, an interval says nothing
 
 
@@ -91,6 +92,7 @@ def explain_training(
         goal.worst(labels, {goal.answer: answers[rows]}, goal.targets(labels)),
         embeddings=None if embeddings is None else embeddings[rows],
         learned_from=learned_from,
+        others=[seen.items[row] for row in sorted(seen.rows["train"])],
         split=split,
     )
 
@@ -106,6 +108,7 @@ def explain_run(
     *,
     embeddings: Floats | None = None,
     learned_from: Neighbours | None = None,
+    others: Sequence[Item] = (),
     split: str = "test",
     seed: int = 0,
 ) -> Explanations | None:
@@ -120,6 +123,7 @@ def explain_run(
         wrong: What was wrong, worst first; of numbers all answers.
         embeddings: (N, D) of them.
         learned_from: The training pictures, to find those that speak for a mistake.
+        others: More pictures of the same kind, to try a suspected shortcut on.
         split: That they are of.
         seed: Of what is drawn by chance.
 
@@ -151,14 +155,13 @@ def explain_run(
     found = find_shortcuts(
         lambda pixels: _ask(bundle, goal, pixels),
         np.stack([each.pixels for each in shown]),
-        np.stack([each.explanation.heat for each in shown]),
         goal.class_names,
-        predicted=np.array([each.explanation.target for each in shown], np.int64),
+        more=lambda: _loaded(source, _spread(others, _MOST_TRIED_ON), bundle.info.preprocessing),
         seed=seed,
     )
     looked = (
         f"On {len(shown):,} {split} pictures of {len(groups)} classes it was looked whether the model goes by one corner or edge: "
-        f"{'it does' if found else 'it was not seen to'} (such a warning is wrong at most {FALSE_ALARMS:.0%} of the time)."
+        f"{'it does' if found else 'it was not seen to'} (such a warning is wrong at most {100 * FALSE_ALARMS:.0f} % of the time)."
     )
     return Explanations(method, pictures, checked, warning, [str(each) for each in found], looked)
 
@@ -185,6 +188,13 @@ def _explained(
         target = None if goal.activation != "identity" else 0  # of several numbers the first
         shown.append(_Shown(row, pixels, explain_picture(subject, pixels, method=method, target=target)))
     return shown
+
+
+def _loaded(source: Source, items: Sequence[Item], preprocessing: Preprocessing) -> Pixels:
+    """(N, S, S, 3) of those that can be read."""
+    found = map_ordered(lambda item: load_picture(source, item, preprocessing)[0], items)
+    size = preprocessing.size_px
+    return np.stack([pixels for pixels in found if pixels is not None] or [np.zeros((size, size, 3), np.uint8)])[: len(items)]
 
 
 def _told(
@@ -238,7 +248,7 @@ def _checked(bundle: Bundle, goal: Task, shown: Sequence[_Shown]) -> tuple[str, 
         return "", ""
     low, high = mean_interval(gains, bounds=(-1.0, 1.0))
     said = (
-        f"With the hottest {_COVERED[0]:.0%} to {_COVERED[-1]:.0%} of {len(gains)} pictures covered, the answer lost {100 * np.mean(gains):.1f} points more than "
+        f"With the hottest {100 * _COVERED[0]:.0f} to {100 * _COVERED[-1]:.0f} % of {len(gains)} pictures covered, the answer lost {100 * np.mean(gains):.1f} points more than "
         f"with as much of their middle covered (95 % interval {100 * low:.1f} to {100 * high:.1f})."
     )
     if low > 0:
