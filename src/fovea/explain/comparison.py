@@ -22,6 +22,7 @@ from fovea.types import Floats, Pixels
 
 CENTRE, RANDOM = "centre prior", "random"
 _KNOW_NOTHING = (CENTRE, RANDOM)
+_SAME = 0.5  # Adebayo et al. 2018 name no number: the methods that fail there stay above it, those that pass fall below
 _FROM_FAITHFUL = (-2.0, 2.0)  # what a difference of two differences of areas can be, of a score in 0..1
 
 
@@ -71,7 +72,7 @@ class Row:
     @property
     def warning(self) -> str:
         """Why it should not be believed; "" where nothing speaks against it."""
-        if self.over_centre is None:
+        if self.over_centre is None or self.knows_nothing:
             return ""
         if self.over_centre.ci95 is None:
             return "one picture shows nothing about the method: check it on ten or more"
@@ -90,9 +91,6 @@ class Row:
             "randomised": [{"layer": layer, "correlation": value} for layer, value in self.randomised] if self.randomised else None,
             "warning": self.warning or None,
         }
-
-
-_SAME = 0.5  # Adebayo et al. 2018 name no number: the methods that fail there stay above it, those that pass fall below
 
 
 @dataclass(frozen=True)
@@ -158,64 +156,59 @@ class Judged:
     randomised: Sequence[tuple[str, Mapping[str, Explainer]]] = field(default_factory=tuple)
 
 
-def check(pictures: Sequence[Judged], *, with_noise: bool = True, seed: int = 0) -> Check:
+def check(pictures: Sequence[Judged], *, with_noise: bool = True, seed: int = 0, note: Callable[[], None] = lambda: None) -> Check:
     """Judges every method on the same pictures, beside a centre prior and heat by chance.
 
     Args:
         pictures: One or more; below ten the intervals are wide.
         with_noise: Whether to ask for stability too: it takes three more explanations of each picture.
         seed: Of the heat by chance and the noise.
+        note: Called after each picture.
     """
-    names = [*pictures[0].explainers, *_KNOW_NOTHING]
-    heats: list[dict[str, Floats]] = []
+    ours = list(pictures[0].explainers)
+    measured: dict[str, _Measured] = {name: _Measured() for name in [*ours, *_KNOW_NOTHING]}
     for index, each in enumerate(pictures):
         height, width = each.pixels.shape[:2]
-        found = {name: explain(each.pixels) for name, explain in each.explainers.items()}
-        chance = random_heat(height, width, np.random.default_rng((seed, index)))
-        heats.append(found | {CENTRE: centre_prior(height, width), RANDOM: chance})
-    faithful = {
-        name: [faithfulness(each.score, each.pixels, found[name]) for each, found in zip(pictures, heats, strict=True)] for name in names
-    }
-    boxed = [(found, each.boxes) for each, found in zip(pictures, heats, strict=True) if each.boxes is not None and len(each.boxes)]
-    rows = []
-    for name in names:
-        mine = faithful[name]
-        ours = name not in _KNOW_NOTHING
-        points = sum(points_inside(found[name], boxes) for found, boxes in boxed)
-        energies = [energy_inside(found[name], boxes) for found, boxes in boxed]
-        rows.append(
-            Row(
-                name,
-                _interval(mine, (-1.0, 1.0)),
-                _difference(mine, faithful[CENTRE]) if name != CENTRE else None,
-                _difference(mine, faithful[RANDOM]) if name != RANDOM else None,
-                _stable(name, pictures, heats, seed) if ours and with_noise else None,
-                _randomised(name, pictures, heats) if ours else None,
-                Interval(points / len(boxed), len(boxed), wilson(points, len(boxed))) if boxed else None,
-                _interval(energies, (0.0, 1.0)) if boxed else None,
-            )
-        )
-    return Check(tuple(rows))
+        heats = {name: explain(each.pixels) for name, explain in each.explainers.items()}
+        knowing_nothing = {CENTRE: centre_prior(height, width), RANDOM: random_heat(height, width, np.random.default_rng((seed, index)))}
+        for name, heat in (heats | knowing_nothing).items():
+            found = measured[name]
+            found.faithful.append(faithfulness(each.score, each.pixels, heat))
+            if each.boxes is not None and len(each.boxes):
+                found.points.append(points_inside(heat, each.boxes))
+                found.energies.append(energy_inside(heat, each.boxes))
+        for name, heat in heats.items():
+            if with_noise:
+                measured[name].stable.append(stability(each.explainers[name], each.pixels, heat, seed=seed))
+            for layer, explainers in each.randomised:  # Adebayo et al. 2018, arXiv:1810.03292, section 3.1
+                measured[name].randomised.setdefault(layer, []).append(rank_correlation(heat, explainers[name](each.pixels)))
+        note()
+    return Check(tuple(_row(name, found, measured) for name, found in measured.items()))
 
 
-def _stable(name: str, pictures: Sequence[Judged], heats: Sequence[Mapping[str, Floats]], seed: int) -> float:
-    return float(
-        np.mean(
-            [stability(each.explainers[name], each.pixels, found[name], seed=seed) for each, found in zip(pictures, heats, strict=True)]
-        )
+@dataclass
+class _Measured:
+    """Of one method, a value for each picture."""
+
+    faithful: list[float] = field(default_factory=list)
+    points: list[bool] = field(default_factory=list)
+    energies: list[float] = field(default_factory=list)
+    stable: list[float] = field(default_factory=list)
+    randomised: dict[str, list[float]] = field(default_factory=dict)
+
+
+def _row(name: str, found: _Measured, measured: Mapping[str, _Measured]) -> Row:
+    boxed, inside = len(found.points), sum(found.points)
+    return Row(
+        name,
+        _interval(found.faithful, (-1.0, 1.0)),
+        _difference(found.faithful, measured[CENTRE].faithful) if name != CENTRE else None,
+        _difference(found.faithful, measured[RANDOM].faithful) if name != RANDOM else None,
+        float(np.mean(found.stable)) if found.stable else None,
+        tuple((layer, float(np.mean(values))) for layer, values in found.randomised.items()) or None,
+        Interval(inside / boxed, boxed, wilson(inside, boxed)) if boxed else None,
+        _interval(found.energies, (0.0, 1.0)) if boxed else None,
     )
-
-
-def _randomised(name: str, pictures: Sequence[Judged], heats: Sequence[Mapping[str, Floats]]) -> tuple[tuple[str, float], ...] | None:
-    """The mean rank correlation at each stage (Adebayo et al. 2018, arXiv:1810.03292, section 3.1)."""
-    stages = [layer for layer, _ in pictures[0].randomised]
-    found = []
-    for index, layer in enumerate(stages):
-        explained = [(each, heat[name]) for each, heat in zip(pictures, heats, strict=True)]
-        found.append(
-            (layer, float(np.mean([rank_correlation(heat, each.randomised[index][1][name](each.pixels)) for each, heat in explained])))
-        )
-    return tuple(found) or None
 
 
 def _difference(mine: Sequence[float], other: Sequence[float]) -> Interval:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 
-def cascade(model: nn.Module, *, num_stages: int = 3, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
+def cascade(model: nn.Module, *, num_stages: int = 2, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
     """Copies of a model whose layers hold random weights from the last one down: a share of them at each stage, at the end all.
 
     Each weight is drawn from a normal of its own tensor's mean and deviation, so that activations keep their scale; statistics of
@@ -19,7 +19,7 @@ def cascade(model: nn.Module, *, num_stages: int = 3, seed: int = 0) -> Iterator
         seed: Draws the weights.
 
     Yields:
-        The name of the layer down to which all are random, and the copy; it is one and the same module, changed from step to step.
+        The name of the layer down to which all are random, and a copy of its own.
     """
     forgetful = copy.deepcopy(model)
     layers = [(name, part) for name, part in forgetful.named_modules() if any(True for _ in part.parameters(recurse=False))][::-1]
@@ -31,7 +31,7 @@ def cascade(model: nn.Module, *, num_stages: int = 3, seed: int = 0) -> Iterator
         for _, part in layers[done:upto]:
             _forget(part, generator)
         done = upto
-        yield layers[done - 1][0], forgetful
+        yield layers[done - 1][0], copy.deepcopy(forgetful)
 
 
 @torch.no_grad()
