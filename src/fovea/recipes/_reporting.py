@@ -21,7 +21,7 @@ from fovea.loading.pictures import load_picture
 from fovea.recipes._embedding_map import Way, chosen_rows, map_of
 from fovea.report import Mistake, ReportData, Thumb, write_report
 from fovea.report.confused import MOST_EACH, MOST_PAIRS
-from fovea.report.data import EmbeddingMap, Point
+from fovea.report.data import EmbeddingMap, Explanations, Point
 from fovea.report.kept import picture_paths, read_report, report_json
 from fovea.report.pictures import shrunk
 from fovea.tasks import Task
@@ -68,6 +68,7 @@ def write_train_report(
     further: Further | None = None,
     embeddings: Floats | None = None,
     way: Way = "pca",
+    explained: Explanations | None = None,
 ) -> None:
     """Writes `report.json` of a training, and `report.html` from it.
 
@@ -76,6 +77,7 @@ def write_train_report(
         answers: Outputs of the model on all rows.
         embeddings: (N, D) of all rows; None draws no map of them.
         way: How that map is made.
+        explained: What the model looks at.
     """
     shown: Split = "test" if len(seen.rows["test"]) else "validation"
     judged, kind = (metrics.test or metrics.validation), source.kind
@@ -115,6 +117,7 @@ def write_train_report(
         mistakes=_mistakes(items, wrong[:_MOST_MISTAKES]),
         confused=_confused(items, wrong) if told is None else (),
         map=None if embeddings is None else _map(source, items, wrong, embeddings[index], split=shown, way=way, seed=metrics.seed),
+        explained=explained,
         told=told,
         told_of=shown,
         scatters=goal.scatters(outputs, targets) if len(index) else (),

@@ -11,6 +11,7 @@ from fovea.evaluation.answers import check_promises, fit_answering
 from fovea.evaluation.further import look_further
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
+from fovea.recipes._explaining import explain_training, training_pictures
 from fovea.recipes._reporting import facts_of, some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.plots import save_learning_curves
@@ -208,6 +209,7 @@ def train(
 
             # Write what is shipped, what is read, and last of all what says that the run is finished.
             figures: dict[str, object] = {split: found for split, found in measured.items() if found and split != "train"}
+            learned_from = training_pictures(goal, seen, embeddings)
             with watch("export_s"):
                 write_bundle(
                     run.bundle,
@@ -217,7 +219,10 @@ def train(
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
                     settled=settled,
+                    neighbours=learned_from.some(seed=seed) if learned_from else None,
                 )
+            with watch("explain_s"):
+                explained = explain_training(run, plan.network, goal, source, seen, answers[goal.answer], embeddings, learned_from)
             metrics = Metrics(
                 task=goal.name,
                 strategy=plan.strategy,
@@ -262,6 +267,7 @@ def train(
                     further=further,
                     embeddings=embeddings,
                     way=embedding_map,
+                    explained=explained,
                 )
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))

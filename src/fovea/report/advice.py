@@ -256,6 +256,17 @@ def _worth_more(data: ReportData) -> Iterator[Advice]:
             return
 
 
+def _shortcuts(data: ReportData) -> Iterator[Advice]:
+    for told in data.explained.shortcuts if data.explained else ():
+        yield Advice(
+            "It goes by a mark at the rim of the pictures, and not by what they show.",
+            f"{told} Cover or crop that place in all pictures and train again, or collect pictures of every {data.class_noun} with the same mark and without it. "
+            f"Until then the figures of this report hold for {data.noun}s with that mark alone.",
+            important=True,
+            see="explained",
+        )
+
+
 def _times(n: int) -> str:
     return {1: "once", 2: "twice"}.get(n, f"{n:,} times")
 
@@ -264,11 +275,5 @@ _RESULT_RULES: tuple[Callable[[ReportData, Measured], Iterator[Advice]], ...] = 
     _nothing_learned, _no_test, _weak_class, _confused, _suspicious_labels, _wide_interval, _calibration,
 )  # fmt: skip
 _DATA_RULES: tuple[Callable[[ReportData], Iterator[Advice]], ...] = (
-    _faults,
-    _compared,
-    _curves,
-    _few_pictures,
-    _worth_more,
-    _weak_slice,
-    _doubts,
-)
+    _shortcuts, _faults, _compared, _curves, _few_pictures, _worth_more, _weak_slice, _doubts,
+)  # fmt: skip

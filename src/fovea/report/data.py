@@ -120,6 +120,50 @@ class Versus:
 
 
 @dataclass(frozen=True, eq=False)
+class Explained:
+    """One picture with what spoke for its answer.
+
+    Args:
+        path: Its name in the data.
+        true, predicted: In words.
+        probability: What the model gave to `predicted`, 0 to 1; None where its answers are no probabilities.
+        right: Whether the answer was right; None of numbers, which are only near or far.
+        drawing: A JPEG: the picture as the model sees it, and beside it the same under its heat.
+        like: Of a wrong answer the training pictures of that class that are most like it: they speak for the mistake.
+    """
+
+    path: str
+    true: str
+    predicted: str
+    probability: float | None
+    right: bool | None
+    drawing: bytes
+    like: Sequence[Thumb] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Explanations:
+    """What the model looks at, and how far that can be believed.
+
+    Args:
+        method: By which the heat was made, a name from `fovea explain --help`.
+        pictures: Mistakes first.
+        checked: How much more the answer lost where the hottest places were covered than where the middle was, with its interval, in
+            words; "" where it was not asked.
+        warning: Why the heat should not be believed; "" where nothing speaks against it.
+        shortcuts: Each place at the rim by which the model tells a class, in a sentence or two.
+        looked_for: What shortcuts were looked for in, in words; "" where none were.
+    """
+
+    method: str
+    pictures: Sequence[Explained]
+    checked: str = ""
+    warning: str = ""
+    shortcuts: Sequence[str] = ()
+    looked_for: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Plot:
     """A figure that another library has drawn.
 
@@ -158,6 +202,7 @@ class ReportData:
         mistakes: Of the same split, the most confident first.
         confused: Some mistakes of each of the pairs of classes that are confused most.
         map: Where some pictures of that split lie in the space of the embeddings.
+        explained: What it looks at, on some pictures of that split.
         told: What the task says of its own figures, where they are not a classifier's (accuracy, confusion, ...).
         told_of: The split that these are of.
         scatters: Answers against truth on that split, for numbers.
@@ -200,6 +245,7 @@ class ReportData:
     mistakes: Sequence[Mistake] = ()
     confused: Sequence[Mistake] = ()
     map: EmbeddingMap | None = None
+    explained: Explanations | None = None
     told: Told | None = None
     told_of: str = "test"
     scatters: Sequence[Scatter] = ()

@@ -18,6 +18,7 @@ from fovea.report.charts import comparison_charts, epoch_rows, history_charts, s
 from fovea.report.confused import confused_groups
 from fovea.report.data import Mistake, ReportData, Thumb
 from fovea.report.embedding_map import shown_map
+from fovea.report.explained import shown_explanations
 from fovea.report.findings import findings
 from fovea.report.growth import growth
 from fovea.report.honesty import honesty, read_bins
@@ -222,6 +223,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("slices", "Where it does worse", _slices),
     Section("growth", "What more pictures would bring", _growth),
     Section("wrong", "How good it is", _told, template="told"),
+    Section("explained", "What it looks at", shown_explanations),
     Section("map", "How it sees them", shown_map),
     Section("plots", "How the search went", _plots),
     Section("tried", "How the way to learn was chosen", _tried),

@@ -368,7 +368,7 @@ _OURS = {
         "bundle",
     },
     "checkpoint": {"settings.json", "choice.json", BEST, LAST, FAILED},
-    "bundle": {"bundle.json", "model.onnx", "golden.npz", "refusal.npz", "README.md"},
+    "bundle": {"bundle.json", "model.onnx", "golden.npz", "refusal.npz", "neighbours.npz", "README.md"},
 }
 
 

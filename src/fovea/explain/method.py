@@ -1,0 +1,32 @@
+"""What every explanation method states of itself, and the registry of them."""
+
+from dataclasses import dataclass
+
+from fovea.explain.subject import Need, Subject
+from fovea.registry import Registry
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What a method states of itself.
+
+    A method is a function `(subject, pixels, target, *, seed=0) -> evidence`: of one picture (H, W, 3), float32 (h, w) at any
+    resolution, larger where more speaks for `target`. `explain_picture` turns it into a heat map in [0, 1] of the picture's size.
+
+    Args:
+        purpose: What it shows, in words.
+        source: The paper.
+        needs: What it asks of the model beyond scores.
+    """
+
+    purpose: str
+    source: str
+    needs: tuple[Need, ...] = ()
+
+
+METHODS: Registry[MethodInfo] = Registry("explanation method", "fovea.explain.methods")
+
+
+def applicable(subject: Subject) -> list[str]:
+    """The names of the methods that can be used on a model."""
+    return [entry.name for entry in METHODS if subject.offers.issuperset(entry.info.needs)]
