@@ -213,7 +213,7 @@ def _field(name: str, side_px: int, seed: int, choices: dict[str, float]) -> tup
     import torch
 
     from fovea.models.backbone import create_backbone
-    from fovea.testing.receptive import measure_fields
+    from fovea.explain.receptive import measure_fields
 
     torch.manual_seed(seed)
     backbone: Backbone = create_backbone(name, **choices)

@@ -9,7 +9,7 @@ from torch import nn
 from fovea.models.backbone import count_parameters, create_backbone
 from fovea.models.backbones.googlenet import Inception
 from fovea.models.backbones.resnet import ResNet
-from fovea.testing.receptive import measure_fields
+from fovea.explain.receptive import measure_fields
 
 
 # The papers' own figures, and those that everybody quotes of published weights.

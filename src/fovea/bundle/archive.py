@@ -6,16 +6,16 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from fovea.errors import BundleError, writing
 from fovea.files import write_atomic
-from fovea.types import Floats, Pixels
+from fovea.types import Floats
 
 REQUIRED = ("bundle.json", "model.onnx", "golden.npz")
-OPTIONAL = ("refusal.npz",)
+OPTIONAL = ("refusal.npz", "neighbours.npz")
 MAX_BYTES = 4 << 30  # what a bundle's files, or its golden arrays, may unpack to: twice what an ONNX file can hold
 # what `zipfile` raises of archives that are broken, or packed in a way that it does not know
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, KeyError, NotImplementedError)
@@ -84,10 +84,10 @@ def write_files(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def pack_arrays(arrays: Mapping[str, Pixels | Floats], *, compressed: bool = True) -> bytes:
+def pack_arrays(arrays: Mapping[str, Any], *, compressed: bool = True) -> bytes:
     """Arrays as the bytes of an `.npz`; numbers without a pattern are hardly smaller compressed, and take a while."""
     buffer = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from fovea.bundle.archive import read_files, unpack_arrays
 from fovea.bundle.conformal import sets_of
 from fovea.bundle.format import BUNDLE_FORMAT, BundleInfo
+from fovea.bundle.neighbours import FILE as NEIGHBOURS_FILE
+from fovea.bundle.neighbours import Neighbours, read_neighbours
 from fovea.bundle.refusal import FILE as REFUSAL_FILE
 from fovea.bundle.refusal import Refusal, read_refusal
 from fovea.data import decode
@@ -41,6 +43,7 @@ class Bundle:
         engine: Runs the model; safe from several threads.
         task: Knows what the outputs mean.
         refusal: Tells pictures that are like nothing it was shown; None refuses none.
+        neighbours: Training pictures to explain by example with; None where it brings none.
     """
 
     info: BundleInfo
@@ -48,6 +51,7 @@ class Bundle:
     engine: Engine
     task: Task
     refusal: Refusal | None = None
+    neighbours: Neighbours | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -123,7 +127,9 @@ def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
     arrays = unpack_arrays(files[REFUSAL_FILE], path=path, name=REFUSAL_FILE) if info.refusal and REFUSAL_FILE in files else None
     refusal = read_refusal(info.refusal, arrays, path=path)
     task = create_task(info.task, info.class_names).settled(info.settled)
-    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), task, refusal)
+    examples = unpack_arrays(files[NEIGHBOURS_FILE], path=path, name=NEIGHBOURS_FILE) if NEIGHBOURS_FILE in files else None
+    neighbours = read_neighbours(examples, path=path)
+    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), task, refusal, neighbours)
     golden = unpack_arrays(files["golden.npz"], path=path)
     check_golden(bundle.engine, golden, path=path)
     return bundle

@@ -11,6 +11,8 @@ import torch
 from fovea.bundle.archive import pack_arrays, write_files
 from fovea.bundle.bundle import ALLOWED, TOLERANCE, differences
 from fovea.bundle.format import BundleInfo, Calibration, Output, TrainingData
+from fovea.bundle.neighbours import FILE as NEIGHBOURS_FILE
+from fovea.bundle.neighbours import Neighbours
 from fovea.bundle.refusal import FILE as REFUSAL_FILE
 from fovea.engines import open_engine
 from fovea.engines.to_onnx import OPSET, append_head
@@ -89,6 +91,7 @@ def write_bundle(
     training_data: TrainingData | None = None,
     metrics: Mapping[str, object] | None = None,
     settled: Mapping[str, object] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Path:
     """Makes a bundle, compares it with torch, and writes it.
 
@@ -99,6 +102,7 @@ def write_bundle(
         strategy: How it was trained.
         training_data, metrics: For the card and `bundle.json`.
         settled: What the task decided on validation.
+        neighbours: Training pictures to explain by example with.
 
     Raises:
         ParityError: The engine answers differently; nothing was written.
@@ -130,6 +134,7 @@ def write_bundle(
         "model.onnx": model,
         "golden.npz": pack_arrays({name: values[:NUM_GOLDEN] for name, values in golden.items()}),
         **({REFUSAL_FILE: pack_arrays(answering.refusal.arrays(), compressed=False)} if answering.refusal else {}),
+        **({NEIGHBOURS_FILE: pack_arrays(neighbours.arrays(), compressed=False)} if neighbours else {}),
         "README.md": printable(card(info)).encode(),
         "bundle.json": json_text(info.to_json(), indent=2).encode(),
     }

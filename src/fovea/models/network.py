@@ -33,17 +33,18 @@ class PixelBackbone(nn.Module):
         return (x - self.shift) * self.scale  # type: ignore[operator]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.backbone.embed(self._scaled(pixels))
+        return self.backbone.embed(self.scaled(pixels))
 
     def answers(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The embedding (B, D), and the logits (B, K) of the backbone's own classifier."""
-        return self.backbone.answers(self._scaled(pixels))
+        return self.backbone.answers(self.scaled(pixels))
 
     def with_auxiliary(self, pixels: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The embedding (B, D), and what auxiliary heads halfway answer."""
-        return self.backbone.embed_auxiliary(self._scaled(pixels))
+        return self.backbone.embed_auxiliary(self.scaled(pixels))
 
-    def _scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+    def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), all that stands before the backbone."""
         x = self.normalise(pixels)
         return x - x.mean(dim=(1, 2, 3), keepdim=True) if self.centred else x
 

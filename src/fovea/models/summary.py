@@ -178,6 +178,26 @@ def summarise(module: nn.Module, *, size_px: int = 224, channels: int = 3) -> Su
     return Summary(tuple(follower.rows), size_px, follower.outputs)
 
 
+def fields_of_maps(backbone: Backbone, *, size_px: int) -> tuple[Field, ...]:
+    """What a cell of each feature map sees by the formula: the wider of its two sides. The backbone is left as it was.
+
+    Args:
+        backbone: With any weights; nothing is computed.
+        size_px: Side of the picture.
+    """
+    with torch.inference_mode(mode=False), torch.no_grad():
+        trial = without_numbers(backbone).eval()
+        follower = _Follower(trial, size_px)
+        x = torch.empty(1, 3, size_px, size_px, device="meta")
+        follower.fields[x] = (Field(0, 0, 1), Field(0, 0, 1))
+        try:
+            with follower:
+                maps = trial.forward_maps(x)
+        finally:
+            follower.release()
+        return tuple(max(follower.fields[each], key=lambda field: field.size_px) for each in maps.maps)
+
+
 def without_numbers(module: Module) -> Module:
     """A copy whose tensors have shapes alone: a VGG's half a gigabyte is not copied."""
     memo: dict[int, object] = {}

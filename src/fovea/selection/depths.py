@@ -23,7 +23,7 @@ class Depths(PixelBackbone):
         self.stages = early_stages(body.backbone)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = self._scaled(pixels)
+        x = self.scaled(pixels)
         if not self.stages:
             return self.backbone.embed(x)
         maps = self.backbone.forward_maps(x)

@@ -1,8 +1,9 @@
 """What a cell of a feature map sees of the picture, measured by gradients: how far at all, and how far with weight."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from fovea.models.backbone import Backbone
@@ -19,6 +20,8 @@ class Field:
             95 % of it would lie if it were a Gaussian (Luo et al. 2016, arXiv:1701.04128).
         kurtosis: Of that mass: 3 for a Gaussian, 1.8 for a window that looks everywhere alike.
         whole: Whether the field ends within the picture; else the true one is larger.
+        cell: Which one along a side was looked from.
+        mass: (H, W) float64, squared gradients added up over channels and pictures.
     """
 
     stride: int
@@ -26,6 +29,8 @@ class Field:
     effective_px: float
     kurtosis: float
     whole: bool
+    cell: int
+    mass: npt.NDArray[np.float64] = field(repr=False, compare=False)
 
 
 def measure_fields(backbone: Backbone, *, side_px: int, num_pictures: int = 2, seed: int = 0) -> list[Field]:
@@ -53,7 +58,7 @@ def measure_fields(backbone: Backbone, *, side_px: int, num_pictures: int = 2, s
             # a direction by chance: the sum over channels alone is zero behind a layer norm
             direction = torch.randn(middle.shape, generator=generator, dtype=torch.float64)
             (gradient,) = torch.autograd.grad((middle * direction).sum(), x, retain_graph=True)
-            fields.append(_field(gradient.square().sum(dim=(0, 1)).numpy(), stride))
+            fields.append(_field(gradient.square().sum(dim=(0, 1)).numpy(), stride, feature.shape[2] // 2))
         return fields
     finally:
         backbone.to(kind)
@@ -61,7 +66,7 @@ def measure_fields(backbone: Backbone, *, side_px: int, num_pictures: int = 2, s
             part.training = training
 
 
-def _field(mass: np.ndarray[tuple[int, ...], np.dtype[np.float64]], stride: int) -> Field:
+def _field(mass: npt.NDArray[np.float64], stride: int, cell: int) -> Field:
     """From squared gradients (H, W)."""
     rows = mass.sum(axis=1)
     seen = np.flatnonzero(rows)
@@ -76,4 +81,6 @@ def _field(mass: np.ndarray[tuple[int, ...], np.dtype[np.float64]], stride: int)
         effective_px=float(4 * np.sqrt(variance)),
         kurtosis=float(fourth / variance**2) if variance else 1.0,
         whole=bool(seen[0] > 0 and seen[-1] < len(rows) - 1),
+        cell=cell,
+        mass=mass,
     )

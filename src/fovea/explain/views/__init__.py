@@ -1,0 +1,1 @@
+"""The view inside a network, one file a view."""
