@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from fovea.explain.receptive import measure_fields
 from fovea.models.backbone import count_parameters, create_backbone
 from fovea.models.backbones.googlenet import Inception
 from fovea.models.backbones.resnet import ResNet
-from fovea.explain.receptive import measure_fields
 
 
 # The papers' own figures, and those that everybody quotes of published weights.
