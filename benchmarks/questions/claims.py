@@ -212,8 +212,8 @@ def _by_formula(name: str, choices: dict[str, float]) -> int:
 def _field(name: str, side_px: int, seed: int, choices: dict[str, float]) -> tuple[float, float, float]:
     import torch
 
-    from fovea.models.backbone import create_backbone
     from fovea.explain.receptive import measure_fields
+    from fovea.models.backbone import create_backbone
 
     torch.manual_seed(seed)
     backbone: Backbone = create_backbone(name, **choices)
