@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,14 +15,20 @@ from fovea.bundle.archive import pack_arrays
 from fovea.errors import InputError, OutputError, UnreadableImage
 from fovea.explain import METHODS, Explanation, Subject, explain_picture
 from fovea.explain.bundle_subject import BundleSubject
-from fovea.explain.drawing import png, sheet
+from fovea.explain.comparison import Check
+from fovea.explain.drawing import ColourMap, animation, contact_sheet, overlay, png, sheet
 from fovea.explain.opening import Opened, open_subject
+from fovea.explain.path import integrated_path, path_frames
 from fovea.files import printable, ready_folder, write_atomic, write_json
 from fovea.loading.parallel import map_ordered
 from fovea.loading.readers import Reader
 from fovea.progress import Progress
+from fovea.recipes._checking import check_methods
+from fovea.recipes._inside import Inside, look
 from fovea.recipes.predict import _readers
 from fovea.types import Floats, Pixels
+
+_CONTACT, _MOST_TILES = "contact-sheet.png", 100
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Explanations:
     errors: list[tuple[str, UnreadableImage]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)  # the sheets, one for each explanation, where they were written
     out: str | None = None
+    check: Check | None = None  # how far the method can be believed, where that was asked
 
     @property
     def exit_code(self) -> int:
@@ -50,7 +57,7 @@ class Explanations:
             files = {"sheet": self.files[index], "raw": self.files[index].removesuffix(".png") + ".npz"} if self.files else {}
             rows.append({"path": printable(path)} | found.to_json() | files)
         errors = [{"path": printable(path), "problem": printable(error.problem), "fix": error.fix} for path, error in self.errors]
-        return {"explanations": rows, "errors": errors}
+        return {"explanations": rows, "errors": errors} | ({"check": self.check.to_json()} if self.check else {})
 
     def to_text(self) -> str:
         lines = []
@@ -67,6 +74,7 @@ class Explanations:
             first = self.explanations[0][1]
             lines.append(f"by {first.method}: {METHODS[first.method].info.purpose} ({METHODS[first.method].info.source})")
             lines += first.notes
+        lines += ["", self.check.to_text()] if self.check else []
         lines += [f"written to {self.out}"] if self.out is not None else []
         return printable("\n".join(lines))
 
@@ -77,10 +85,16 @@ def explain(
     method: str = "gradcam",
     layer: str | None = None,
     class_: str | int | None = None,
+    check: bool = False,
+    view: str | None = None,
+    stage: int | None = None,
+    channel: int | None = None,
+    colours: Literal["viridis", "cividis", "inferno"] = "viridis",
+    animate: Literal["gif", "webp"] | None = None,
     out: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
-) -> Explanations:
+) -> Explanations | Inside:
     """Show what in a picture an answer comes from, as a heat map.
 
     Args:
@@ -91,6 +105,13 @@ def explain(
             integrated_gradients, occlusion, rise or attention_rollout, a plug-in's, or captum:NAME.
         layer: Whose maps are looked at; by default those of the last convolution, which is found and said.
         class_: The class to explain, by its name or its number from 0; by default the most probable of each picture.
+        check: Also measure how far the method can be believed on these pictures (up to 20 of them), beside a spot in the middle of each
+            and heat by chance. Ten or more pictures are needed to tell; it takes about a minute.
+        view: Look inside instead: "filters", "maps", "channels", "deconvnet", "receptive_field", or "examples", the training pictures that
+            speak for and against each answer.
+        stage, channel: Of a view: which feature map (0 is the finest) and which of its channels; by default the view's own choice.
+        colours: Of the heat; each can be told apart by colour-blind people, and in grey.
+        animate: Also draw the way of integrated gradients as a moving picture, where the network's weights are at hand.
         out: A folder to write: for each picture a sheet (photo, heat, overlay, answers) as PNG and the raw heat as .npz, and explanations.json.
         seed: Of what a method draws by chance.
         overwrite: Replace earlier explanations in `out`.
@@ -99,11 +120,17 @@ def explain(
         The explanations, in the order of the pictures. A picture that cannot be read stops nothing: it stands in `errors`.
     """
     METHODS[method]  # a name that does not exist is told before anything is opened
+    if animate and out is None:
+        raise InputError(
+            "a moving picture is written, and there is no place for it", got="no --out", expected="a folder", fix="add --out DIR"
+        )
     if out is not None and any(ready_folder(out).iterdir()) and not overwrite:
         raise OutputError(
             f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite"
         )
-    opened = open_subject(model, method=method, layer=layer)
+    if view is not None:
+        return look(view, model, pictures, out, stage=stage, channel=channel)
+    opened = open_subject(model, method="integrated_gradients" if animate else method, layer=layer)
     target = _target(class_, opened.subject)
     asked = _asked(pictures, opened)
     done: list[tuple[str, Pixels | Floats, Explanation]] = []
@@ -118,8 +145,12 @@ def explain(
     names = _file_names([path for path, *_ in done])
     if out is not None:
         for name, (path, pixels, found) in zip(names, done, strict=True):
-            _write(Path(out), name, path, pixels, found, opened)
-    result = Explanations([(path, found) for path, _, found in done], errors, names if out is not None else [], out)
+            _write(Path(out), name, path, pixels, found, opened, colours)
+            if animate:
+                _animate(Path(out) / f"{name.removesuffix('.png')}.{animate}", pixels, found, opened, animate)
+        _write_contact(Path(out), done, colours)
+    table = check_methods(opened.subject, _of_bytes([pixels for _, pixels, _ in done]), [method], seed=seed) if check and done else None
+    result = Explanations([(path, found) for path, _, found in done], errors, names if out is not None else [], out, table)
     if out is not None:
         write_json(Path(out) / "explanations.json", result.to_json())
     return result
@@ -209,18 +240,57 @@ def _file_names(paths: Sequence[str]) -> list[str]:
     for path in paths:
         stem = re.sub(r"[^\w.-]+", "_", printable(Path(path).stem)) or "picture"
         name, number = f"{stem}.png", 2
-        while name in found:
+        while name in (*found, _CONTACT):
             name, number = f"{stem}-{number}.png", number + 1
         found.append(name)
     return found
 
 
-def _write(folder: Path, name: str, path: str, pixels: Pixels | Floats, found: Explanation, opened: Opened) -> None:
+def _write(folder: Path, name: str, path: str, pixels: Pixels | Floats, found: Explanation, opened: Opened, colours: ColourMap) -> None:
     photo = pixels if pixels.dtype == np.uint8 else _shown(pixels)
     are_shares = not isinstance(opened.bundle, Bundle) or opened.bundle.task.activation != "identity"
     title = f"{Path(path).name}: what speaks for {found.target_name} ({found.method})"
-    write_atomic(folder / name, png(sheet(photo, found.heat, list(found.top) if are_shares else [], title)))
+    write_atomic(folder / name, png(sheet(photo, found.heat, list(found.top) if are_shares else [], title, colours=colours)))
     write_atomic(folder / (name.removesuffix(".png") + ".npz"), pack_arrays({"heat": found.heat, "evidence": found.evidence}))
+
+
+def _write_contact(folder: Path, done: Sequence[tuple[str, Pixels | Floats, Explanation]], colours: ColourMap) -> None:
+    """All of them on one sheet, where there are several."""
+    if len(done) < 2:
+        return
+    tiles = [
+        (
+            f"{found.target_name}: {Path(path).name}",
+            overlay(pixels if pixels.dtype == np.uint8 else _shown(pixels), found.heat, colours=colours),
+        )
+        for path, pixels, found in done[:_MOST_TILES]
+    ]
+    more = f" (the first {_MOST_TILES} of {len(done):,})" if len(done) > _MOST_TILES else ""
+    write_atomic(folder / _CONTACT, png(contact_sheet(tiles, title=f"what speaks for the answers, by {done[0][2].method}{more}")))
+
+
+def _animate(path: Path, pixels: Pixels | Floats, found: Explanation, opened: Opened, kind: Literal["gif", "webp"]) -> None:
+    from fovea.explain.network_subject import NetworkSubject
+
+    if not isinstance(opened.subject, NetworkSubject) or pixels.dtype != np.uint8:
+        raise InputError(
+            "the way of integrated gradients begins at a black picture of bytes", got=str(pixels.dtype), expected="pictures (H, W, 3) of bytes",
+            fix="leave --animate out",
+        )  # fmt: skip
+    way = integrated_path(opened.subject, pixels.astype(np.uint8, copy=False), found.target)
+    write_atomic(path, animation(path_frames(way), kind=kind))
+
+
+def _of_bytes(pictures: Sequence[Pixels | Floats]) -> list[Pixels]:
+    """The pictures, which a check covers and blurs as bytes."""
+    if any(pixels.dtype != np.uint8 for pixels in pictures):
+        raise InputError(
+            "a method is checked on pictures of bytes",
+            got="floats",
+            expected="uint8 (H, W, 3), or picture files",
+            fix="leave check out, or give bytes",
+        )
+    return [pixels.astype(np.uint8, copy=False) for pixels in pictures]
 
 
 def _shown(floats: Floats) -> Pixels:
