@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from fovea.explain.drawing import overlay
-from fovea.explain.explanation import heat_of
 from fovea.types import Floats, Pixels
 
 if TYPE_CHECKING:
     from fovea.explain.network_subject import NetworkSubject
 
 _GAP_PX = 4
+_BRIGHTEST = 0.995  # of the places have colours of their own
 
 
 def integrated_path(subject: NetworkSubject, pixels: Pixels, target: int, *, num_steps: int = 16) -> list[tuple[Pixels, Floats]]:
@@ -36,18 +37,19 @@ def integrated_path(subject: NetworkSubject, pixels: Pixels, target: int, *, num
     shares = (np.arange(num_steps) + 0.5) / num_steps
     gradients = subject.gradients(black + torch.tensor(shares).to(x).view(-1, 1, 1, 1) * (x - black), target)
     gathered = ((x - black) * gradients).sum(dim=1).cumsum(dim=0).float().cpu().numpy() / num_steps  # (steps, H, W)
-    shown = [np.rint(pixels * (step + 1) / num_steps).astype(np.uint8) for step in range(num_steps)]
+    shown = [np.rint(pixels.astype(np.float32) * ((step + 1) / num_steps)).astype(np.uint8) for step in range(num_steps)]
     return list(zip(shown, gathered, strict=True))
 
 
 def path_frames(path: list[tuple[Pixels, Floats]]) -> list[Pixels]:
-    """The steps as frames: the picture, and beside it the whole one under what has been gathered; the scale is that of the last step."""
+    """The steps as frames: the picture, and beside it the whole one under what has been gathered; the scale is that of the last step.
+
+    Single pixels are spread over a hundredth of the side, so that they can be seen.
+    """
     pixels, last = path[-1]
-    height, width = last.shape
-    largest = float(np.maximum(last, 0).max()) or 1.0
-    frames = []
-    for shown, evidence in path:
-        heat = heat_of(evidence, height, width) * min(1.0, float(np.maximum(evidence, 0).max()) / largest)
-        gap = np.full((height, _GAP_PX, 3), 255, np.uint8)
-        frames.append(np.concatenate([shown, gap, overlay(pixels, heat.astype(np.float32))], axis=1))
-    return frames
+    spread = max(last.shape) / 100
+    smooth = [cv2.GaussianBlur(np.maximum(evidence, 0), (0, 0), spread) for _, evidence in path]
+    largest = float(np.quantile(smooth[-1], _BRIGHTEST)) or float(smooth[-1].max()) or 1.0
+    gap = np.full((last.shape[0], _GAP_PX, 3), 255, np.uint8)
+    heats = [np.clip(each / largest, 0, 1).astype(np.float32) for each in smooth]
+    return [np.concatenate([shown, gap, overlay(pixels, heat)], axis=1) for (shown, _), heat in zip(path, heats, strict=True)]
