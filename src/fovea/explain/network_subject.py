@@ -205,14 +205,12 @@ class NetworkSubject(Subject):
         """
         if self._traced == pixels.shape:
             return
-        with self.untouched():
-            x = self.input(pixels[None]).detach().clone().requires_grad_()
-            logits, places, functions = trace(self.module, lambda: self._run(x))
-            spread = torch.linspace(0.5, 1.5, logits.shape[1], device=logits.device)  # not the sum: softmax's is always 1
-            found = last_map(places, (logits * spread.to(logits.dtype)).sum())
-            square = any(place.function == "softmax" and len(place.shape) == 4 and place.shape[2] == place.shape[3] > 1 for place in places)
-            self._rectifies = bool(functions & RELUS)
-            self._attends = square or bool(functions & ATTENTION)
+        found, places, functions = self._traced_with(pixels)
+        if found is None and any(place.convolved for place in places):  # no ReLU lets this picture through, a black one for example
+            noise = np.random.default_rng(0).integers(0, 256, pixels.shape).astype(pixels.dtype)
+            found, places, functions = self._traced_with(noise if pixels.dtype == np.uint8 else noise / 128 - 1)
+        square = any(place.function == "softmax" and len(place.shape) == 4 and place.shape[2] == place.shape[3] > 1 for place in places)
+        self._rectifies, self._attends = bool(functions & RELUS), square or bool(functions & ATTENTION)
         if self._asked is not None:
             found = self._named(self._asked, places, pixels)
         for place in places:
@@ -224,6 +222,13 @@ class NetworkSubject(Subject):
         self.offers = frozenset(self._offered(pixels))
 
     # --- within
+
+    def _traced_with(self, pixels: Any) -> tuple[tuple[Place, tuple[int, int]] | None, list[Place], set[str]]:
+        with self.untouched():
+            x = self.input(pixels[None]).detach().clone().requires_grad_()
+            logits, places, functions = trace(self.module, lambda: self._run(x))
+            spread = torch.linspace(0.5, 1.5, logits.shape[1], device=logits.device)  # not the sum: softmax's is always 1
+            return last_map(places, (logits * spread.to(logits.dtype)).sum()), places, functions
 
     def _offered(self, pixels: Any) -> Iterator[Need]:
         yield "gradients"
