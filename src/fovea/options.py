@@ -91,7 +91,7 @@ def _reader(function: Callable[..., object], helps: Mapping[str, str], spell: Ca
 def _word(parameter: inspect.Parameter, text: str) -> inspect.Parameter:
     """One parameter of a recipe as Typer wants it: a word in its place, or an option. Values stay text until `_value`."""
     name, kind, default = parameter.name, parameter.annotation, parameter.default
-    dashed = f"--{name.replace('_', '-')}"
+    dashed = f"--{_dashed(name)}"
     needed = default is parameter.empty
     info: Any
     if parameter.kind is parameter.VAR_POSITIONAL:
@@ -112,6 +112,11 @@ def _word(parameter: inspect.Parameter, text: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, info])
 
 
+def _dashed(name: str) -> str:
+    """How an option is typed: "image-size"; "class" for a parameter that Python does not let be called so."""
+    return name.rstrip("_").replace("_", "-")
+
+
 def _flag(name: str, text: str, *, default: bool = False, names: str = "") -> inspect.Parameter:
     info = typer.Option(names or f"--{name}", help=text)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[bool, info])
@@ -124,7 +129,7 @@ def _as_typed(text: str) -> str:
 def _value(parameter: inspect.Parameter, typed: Any) -> Any:
     """The value for one parameter of a recipe, from what was typed: text, texts, a flag, or None if nothing was."""
     default, kind = parameter.default, parameter.annotation
-    name = parameter.name.upper() if parameter.kind is not parameter.KEYWORD_ONLY else f"--{parameter.name.replace('_', '-')}"
+    name = parameter.name.upper() if parameter.kind is not parameter.KEYWORD_ONLY else f"--{_dashed(parameter.name)}"
     if typed is None or (typed == default and type(typed) is type(default)):
         return default
     try:

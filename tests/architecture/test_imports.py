@@ -13,11 +13,11 @@ import pytest
 # what must work where torch is not installed; folders stand for all of their modules
 TORCH_FREE = (
     "errors", "registry", "types", "files", "versions", "timing", "progress", "data", "transforms", "loading", "engines",
-    "metrics", "tasks", "bundle", "recipes.predict", "recipes.evaluate", "commands", "options", "cli",
+    "metrics", "tasks", "bundle", "explain.bundle_subject", "explain.opening", "explain.methods", "explain.drawing", "recipes.predict", "recipes.evaluate", "recipes.explain", "commands", "options", "cli",
 )  # fmt: skip
 
 # what a machine needs that only uses bundles; see requirements-runtime.txt
-RUNTIME = ("bundle", "recipes.predict", "recipes.evaluate", "cli")
+RUNTIME = ("bundle", "recipes.predict", "recipes.evaluate", "recipes.explain", "cli")
 
 # where the name to import is not the name to install
 INSTALLED_AS = {"cv2": "opencv-python-headless", "PIL": "pillow", "sklearn": "scikit-learn", "av": "av", "google": "protobuf"}

@@ -43,7 +43,9 @@ def test_a_recipe_is_a_command(recipe: commands.Recipe, capsys: pytest.CaptureFi
     assert inspect.signature(getattr(fovea, recipe.name)) == inspect.signature(function)
     assert main([recipe.command, "--help"]) == 0
     page = capsys.readouterr().out
-    assert all(f"--{parameter.name.replace('_', '-')}" in page for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+    assert all(
+        f"--{parameter.name.rstrip('_').replace('_', '-')}" in page for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY
+    )
 
 
 def test_every_recipe_gives_what_the_command_line_prints() -> None:

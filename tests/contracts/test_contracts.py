@@ -87,7 +87,8 @@ COMMANDS = {
     "evaluate": ["bundle", "data", "split"],
     "compare": ["runs", "seed"],
     "report": ["runs", "out", "data", "embedding_map", "show", "seed"],
-    "bundle": ["backbone", "weights", "out", "classes", "image_size", "overwrite"],
+    "explain": ["model", "pictures", "method", "layer", "class_", "out", "seed", "overwrite"],
+    "bundle": ["backbone", "weights", "out", "classes", "image_size", "keep_weights", "overwrite"],
     "models": ["name", "image_size"],
     "cache": ["clear"],
     "tune": [
@@ -174,9 +175,9 @@ def test_bundle_folder(run_name, request):
     assert set(BUNDLE) <= set(content)
     assert set(content["preprocessing"]) == {"resize", "crop", "channels", "dtype"}
     assert set(content["preprocessing"]["resize"]) == {"rule", "size_px", "interpolation", "antialias"}
-    assert set(content["outputs"]) == {"probabilities", "embedding"}
+    assert set(content["outputs"]) == {"probabilities", "embedding", "features"}  # features where the embedding is their mean
     with np.load(bundle / "golden.npz", allow_pickle=False) as golden:
-        assert set(golden.files) == {"pixels", "probabilities", "embedding"}
+        assert set(golden.files) == {"pixels", *content["outputs"]}
         assert golden["pixels"].dtype == np.uint8
 
 
@@ -220,7 +221,7 @@ def test_models_say_what_is_not_fetched():
     assert "from hub:timm/resnet18.a1_in1k@491b427b45c9" in fovea.models("resnet18").to_text()
 
 
-@pytest.mark.parametrize(("output", "share"), [("probabilities", 2e-4), ("embedding", 2e-3)])
+@pytest.mark.parametrize(("output", "share"), [("probabilities", 2e-4), ("embedding", 2e-3), ("features", 2e-3)])
 def test_golden_answers_are_checked_at_every_load(probe_run, tmp_path, output, share):
     import shutil
 
@@ -229,10 +230,10 @@ def test_golden_answers_are_checked_at_every_load(probe_run, tmp_path, output, s
     copy = Path(shutil.copytree(probe_run.bundle, tmp_path / "b"))
     with np.load(copy / "golden.npz") as golden:
         right = dict(golden)
-    scale = np.abs(right[output]).max() if output == "embedding" else 1
+    scale = np.abs(right[output]).max() if output != "probabilities" else 1
     for factor, fails in ((0.3, False), (1, True), (np.nan, True)):
         changed = right[output].copy()
-        changed[0, 0] += np.float32(share * factor * scale)
+        changed.flat[0] += np.float32(share * factor * scale)
         np.savez(copy / "golden.npz", **(right | {output: changed}))
         if not fails:
             fovea.load_bundle(copy)

@@ -15,7 +15,8 @@ from fovea.files import write_atomic
 from fovea.types import Floats
 
 REQUIRED = ("bundle.json", "model.onnx", "golden.npz")
-OPTIONAL = ("refusal.npz", "neighbours.npz")
+OPTIONAL = ("refusal.npz", "neighbours.npz", "head.npz")
+WEIGHTS = "model.safetensors"  # also optional, to go on training and to explain with gradients; large, and read by whoever needs it
 MAX_BYTES = 4 << 30  # what a bundle's files, or its golden arrays, may unpack to: twice what an ONNX file can hold
 # what `zipfile` raises of archives that are broken, or packed in a way that it does not know
 _BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, KeyError, NotImplementedError)
@@ -77,7 +78,7 @@ def write_files(path: Path, files: dict[str, bytes]) -> Path:
         return write_atomic(path, fill)
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        for name in ("bundle.json", *OPTIONAL):  # from here to the last line it is no bundle
+        for name in ("bundle.json", *OPTIONAL, WEIGHTS):  # from here to the last line it is no bundle
             (path / name).unlink(missing_ok=True)
     for name in sorted(files, key=lambda name: name == "bundle.json"):
         write_atomic(path / name, files[name])

@@ -30,6 +30,8 @@ EMBEDDING_TOLERANCE = 1e-3  # the same of an embedding, as a share of its larges
 ALLOWED = (
     f"probabilities within {TOLERANCE:g}, and embeddings (and numbers of other units) within {EMBEDDING_TOLERANCE:g} of their largest value"
 )
+FEATURES = "features"  # the optional output (B, C, h, w) whose means over places are the embedding
+HEAD_FILE = "head.npz"  # weight (K, C) and bias (K,) of a linear head that reads them
 _TURN = 8  # pictures a turn of a thread, as in embedding
 
 
@@ -44,6 +46,8 @@ class Bundle:
         task: Knows what the outputs mean.
         refusal: Tells pictures that are like nothing it was shown; None refuses none.
         neighbours: Training pictures to explain by example with; None where it brings none.
+        head: (weight (K, C), bias (K,)), calibrated: applied to the means of the output `features` they give what the
+            activation makes answers of. None where there is no such output.
     """
 
     info: BundleInfo
@@ -52,6 +56,7 @@ class Bundle:
     task: Task
     refusal: Refusal | None = None
     neighbours: Neighbours | None = None
+    head: tuple[Floats, Floats] | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -82,7 +87,7 @@ class Bundle:
 
         That is `prediction_set`, bool (B, K), where it promises sets, and `refused`, bool (B,), where it can refuse.
         """
-        found = self.engine(pixels)
+        found = self.engine(pixels, tuple(name for name in self.engine.output_names if name != FEATURES))  # maps are for explanations
         return found | sets_of(found, self.info.conformal) | (self.refusal.judge(found["embedding"]) if self.refusal else {})
 
     def predict_bytes(self, content: bytes, *, path: str = "picture") -> Prediction:
@@ -129,10 +134,30 @@ def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
     task = create_task(info.task, info.class_names).settled(info.settled)
     examples = unpack_arrays(files[NEIGHBOURS_FILE], path=path, name=NEIGHBOURS_FILE) if NEIGHBOURS_FILE in files else None
     neighbours = read_neighbours(examples, path=path)
-    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), task, refusal, neighbours)
+    head = _head_of(files, info, path)
+    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), task, refusal, neighbours, head)
     golden = unpack_arrays(files["golden.npz"], path=path)
     check_golden(bundle.engine, golden, path=path)
     return bundle
+
+
+def _head_of(files: Mapping[str, bytes], info: BundleInfo, path: Path) -> tuple[Floats, Floats] | None:
+    """The weights of the head that reads the means of the maps, where the bundle gives these.
+
+    Raises:
+        BundleError: They do not fit the outputs that it declares.
+    """
+    if FEATURES not in info.outputs or HEAD_FILE not in files:
+        return None
+    arrays = unpack_arrays(files[HEAD_FILE], path=path, name=HEAD_FILE)
+    channels, count = info.outputs[FEATURES].shape[1], len(info.class_names)
+    found = {name: arrays[name].shape for name in ("weight", "bias") if name in arrays}
+    if found != {"weight": (count, channels), "bias": (count,)}:
+        raise BundleError(
+            f"{HEAD_FILE} of the bundle {str(path)!r} does not belong to its model", got=", ".join(f"{name} {shape}" for name, shape in found.items()),
+            expected=f"weight ({count}, {channels}) and bias ({count},)", fix="copy the whole bundle again, or make it again",
+        )  # fmt: skip
+    return arrays["weight"].astype(np.float32), arrays["bias"].astype(np.float32)
 
 
 def check_golden(engine: Engine, golden: dict[str, Floats], *, path: Path) -> None:
@@ -175,7 +200,7 @@ def differences(answers: Mapping[str, Floats], expected: Mapping[str, Floats]) -
 def _allowed(name: str, right: Floats) -> float:
     """How far an output may be off."""
     largest = float(np.abs(right).max(initial=0))
-    if name == "embedding":
+    if name in ("embedding", FEATURES):
         return EMBEDDING_TOLERANCE * largest
     if name == "probabilities":
         return TOLERANCE

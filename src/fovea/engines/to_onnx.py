@@ -125,6 +125,44 @@ def read_head(model: bytes) -> list[tuple[Floats, Floats]]:
     ]
 
 
+def show_maps(model: bytes, shape: tuple[int, ...], *, embedding: str = "embedding", maps: str = "features") -> bytes | None:
+    """Makes the maps whose means over places are the embedding an output too: they are computed anyway.
+
+    Args:
+        model: An ONNX file.
+        shape: Of the maps of one picture, (C, h, w).
+        embedding: Name of the output that is their mean.
+        maps: Name of the new output, (B, C, h, w).
+
+    Returns:
+        The file with one more output; None where the embedding is made in another way.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = (loaded := onnx.load_from_string(model)).graph
+    makers = {output: node for node in graph.node for output in node.output}
+    axes = {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in graph.initializer if tensor.data_type == TensorProto.INT64}
+    node = makers.get(embedding)
+    while node is not None and node.op_type in ("Flatten", "Squeeze", "Reshape", "Identity"):
+        node = makers.get(node.input[0])
+    over_places = node is not None and (
+        node.op_type == "GlobalAveragePool"
+        or (node.op_type == "ReduceMean" and len(node.input) > 1 and sorted(axis % 4 for axis in axes.get(node.input[1], ())) == [2, 3])
+    )
+    if node is None or not over_places or node.input[0] in {output.name for output in graph.output}:
+        return None
+    flowing = node.input[0]
+    for each in graph.node:
+        for names in (each.input, each.output):
+            for index, name in enumerate(names):
+                if name == flowing:
+                    names[index] = maps
+    graph.output.append(helper.make_tensor_value_info(maps, TensorProto.FLOAT, ["B", *shape]))
+    onnx.checker.check_model(loaded)
+    return bytes(loaded.SerializeToString())
+
+
 def half_weights(model: bytes) -> bytes:
     """The same model with its weights kept as float16, half as large; it computes in float32 as before.
 

@@ -24,6 +24,7 @@ _SMALL_TEXT_PX = 12
 _TILE_PX, _COLUMNS, _TILE_TEXT_PX = 180, 5, 12
 _WHITE, _INK, _FAINT, _BAR, _TRACK = (255, 255, 255), (30, 30, 30), (95, 95, 95), (0, 90, 150), (228, 228, 228)
 _MOST_ANSWERS = 5
+_PALETTE_FRAMES = 8
 _VEIL = (0.15, 0.75)  # how much of the overlay is heat, where it is coldest and hottest: the photo shows through where nothing is
 _CODES = {"viridis": cv2.COLORMAP_VIRIDIS, "cividis": cv2.COLORMAP_CIVIDIS, "inferno": cv2.COLORMAP_INFERNO}
 
@@ -135,7 +136,8 @@ def animation(frames: Sequence[Pixels], *, kind: Literal["gif", "webp"] = "gif",
     each_ms = max(20, round(1000 * seconds / len(frames)))
     images = [Image.fromarray(frame) for frame in frames]
     if kind == "gif":  # the colours of the whole path, so that none changes its meaning on the way
-        palette = Image.fromarray(np.concatenate([frames[0], frames[-1]])).quantize(256)
+        some = [*frames[:: max(1, len(frames) // _PALETTE_FRAMES)], frames[-1]]
+        palette = Image.fromarray(np.concatenate(some)).quantize(256)
         images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     buffer = io.BytesIO()
     durations = [each_ms] * (len(images) - 1) + [each_ms + 1000]

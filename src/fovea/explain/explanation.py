@@ -22,6 +22,7 @@ _WHY: dict[Need, tuple[str, str]] = {
         "name the run folder in place of the bundle: it keeps the weights; or take cam, eigencam, occlusion or rise, where the bundle allows them",
     ),
     "pooled_head": ("one linear layer on the means of the last maps", "take gradcam: where there is such a layer, the two are one"),
+    "relus": ("ReLUs: guided backpropagation is a rule for them", "take gradients or smoothgrad"),
     "attention": ("a network with attention between the places of a picture (a Vision Transformer)", "take gradcam"),
 }
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fovea.explain.subject import Need, Subject
-from fovea.registry import Registry
+from fovea.registry import Entry, Registry
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,13 @@ class MethodInfo:
     needs: tuple[Need, ...] = ()
 
 
-METHODS: Registry[MethodInfo] = Registry("explanation method", "fovea.explain.methods")
+def _of_captum(name: str) -> Entry[MethodInfo]:
+    from fovea.explain.captum import captum_entry  # it needs this module
+
+    return captum_entry(name)
+
+
+METHODS: Registry[MethodInfo] = Registry("explanation method", "fovea.explain.methods", elsewhere=_of_captum)
 
 
 def applicable(subject: Subject) -> list[str]:

@@ -15,12 +15,13 @@ from torch import nn
 from fovea.errors import InputError, UnknownName
 from fovea.evaluation.activation import activated
 from fovea.explain.subject import TURN, Need, Subject
-from fovea.explain.tracing import Edit, Place, editing, grid_of, last_map, lay_out, trace
+from fovea.explain.tracing import ATTENTION, RELUS, AttentionWatch, Edit, Place, editing, grid_of, last_map, lay_out, trace
 from fovea.models.backbone import BACKBONES, Backbone
 from fovea.models.network import Network, PixelBackbone, Published
 from fovea.tasks import Task, create_task
 from fovea.types import Floats
 
+_GRADIENTS = 8  # pictures that are followed back at once: their activations are kept
 _EXACT = 1e-4  # share of what the maps add to the logits, within which a head counts as linear in the maps' means
 
 
@@ -58,6 +59,7 @@ class NetworkSubject(Subject):
         self.class_names = tuple(self.task.class_names)
         self._place: Place | None = None
         self._grid = (1, 1)
+        self._attends = self._rectifies = False
         self._traced: tuple[int, ...] = ()  # the shape of the picture that it was traced with
         self._last: _Look | None = None
         self._places: list[Place] = []
@@ -156,10 +158,29 @@ class NetworkSubject(Subject):
             )
         return floats.to(first.dtype if first is not None else torch.float32)
 
-    def score(self, x: torch.Tensor, target: int) -> torch.Tensor:
-        """(B, 3, H, W) as `input` gives -> (B,), with gradients."""
-        score: torch.Tensor = self.task.score({"logits": self._run(x)}, target)
-        return score
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) as `input` gives -> (B, K); within `untouched`."""
+        return self._run(x)
+
+    def gradients(self, x: torch.Tensor, target: int) -> torch.Tensor:
+        """(B, 3, H, W) as `input` gives -> the gradient of each picture's score, of the same shape."""
+        parts = []
+        with self.untouched():
+            for start in range(0, len(x), _GRADIENTS):
+                turn = x[start : start + _GRADIENTS].detach().clone().requires_grad_()
+                parts.append(torch.autograd.grad(self.task.score({"logits": self._run(turn)}, target).sum(), turn)[0])
+        return torch.cat(parts)
+
+    def attention(self, pixels: Any) -> list[Any]:
+        """The attention weights of each layer, (L, L), the mean of its heads, in order."""
+        with self.untouched(), torch.no_grad(), AttentionWatch() as watch:
+            self._run(self.input(pixels[None]))
+        return [each.double().numpy() for each in watch.found]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the maps of `layer`; (1, 1) where there is none."""
+        return self._grid
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
@@ -184,12 +205,12 @@ class NetworkSubject(Subject):
         """
         if self._traced == pixels.shape:
             return
-        with self.untouched():
-            x = self.input(pixels[None]).detach().clone().requires_grad_()
-            logits, places = trace(self.module, lambda: self._run(x))
-            spread = torch.linspace(0.5, 1.5, logits.shape[1], device=logits.device)  # not the sum: softmax's is always 1
-            found = last_map(places, (logits * spread.to(logits.dtype)).sum())
-            self._attends = any(place.function in _ATTENTION for place in places)
+        found, places, functions = self._traced_with(pixels)
+        if found is None and any(place.convolved for place in places):  # no ReLU lets this picture through, a black one for example
+            noise = np.random.default_rng(0).integers(0, 256, pixels.shape).astype(pixels.dtype)
+            found, places, functions = self._traced_with(noise if pixels.dtype == np.uint8 else noise / 128 - 1)
+        square = any(place.function == "softmax" and len(place.shape) == 4 and place.shape[2] == place.shape[3] > 1 for place in places)
+        self._rectifies, self._attends = bool(functions & RELUS), square or bool(functions & ATTENTION)
         if self._asked is not None:
             found = self._named(self._asked, places, pixels)
         for place in places:
@@ -202,6 +223,13 @@ class NetworkSubject(Subject):
 
     # --- within
 
+    def _traced_with(self, pixels: Any) -> tuple[tuple[Place, tuple[int, int]] | None, list[Place], set[str]]:
+        with self.untouched():
+            x = self.input(pixels[None]).detach().clone().requires_grad_()
+            logits, places, functions = trace(self.module, lambda: self._run(x))
+            spread = torch.linspace(0.5, 1.5, logits.shape[1], device=logits.device)  # not the sum: softmax's is always 1
+            return last_map(places, (logits * spread.to(logits.dtype)).sum()), places, functions
+
     def _offered(self, pixels: Any) -> Iterator[Need]:
         yield "gradients"
         if self._place:
@@ -210,6 +238,8 @@ class NetworkSubject(Subject):
                 yield "pooled_head"
         if self._attends:
             yield "attention"
+        if self._rectifies:
+            yield "relus"
 
     def _is_pooled(self, pixels: Any) -> bool:
         """Whether the logits are linear in the means of the maps: tried out with maps by chance, their double, their sum, and levelled ones."""
@@ -332,9 +362,6 @@ class NetworkSubject(Subject):
                 "The bytes of the picture were scaled to 0..1, and no more: give floats (3, H, W), prepared, where the model wants something else.",
             )
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-
-
-_ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 
 
 class _Everything:

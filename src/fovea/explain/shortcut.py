@@ -92,10 +92,12 @@ def find_shortcuts(
         for share, number, place in sorted(suspects, reverse=True)[:_MOST_TESTED]
         if share >= _CHANGED
     )
-    found = sorted([each for each in tested if each is not None], key=lambda each: (each.p_value, -each.changed))
-    told: list[Shortcut] = []  # a mark in a corner also lies in a strip, and its absence may tell another class: the surest says enough
+    found = sorted(
+        [each for each in tested if each is not None], key=lambda each: (each.p_value, -each.changed, _area(regions[each.place]))
+    )
+    told: list[Shortcut] = []  # a mark in a corner also lies in a strip, and its absence tells another class: said once
     for each in found:
-        if all(each.class_name != other.class_name and each.place != other.place for other in told):
+        if not any(_overlap(regions[each.place], regions[other.place]) for other in told):
             told.append(each)
     return told
 
@@ -146,6 +148,15 @@ def _regions(height: int, width: int) -> Iterator[tuple[str, Region]]:
     yield "bottom edge", (slice(height - h, height), slice(0, width))
     yield "left edge", (slice(0, height), slice(0, w))
     yield "right edge", (slice(0, height), slice(width - w, width))
+
+
+def _area(region: Region) -> int:
+    rows, columns = region
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
+
+
+def _overlap(one: Region, other: Region) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 
 def _pairs(classes: Ints, number: int, most: int, rng: np.random.Generator) -> tuple[Ints, Ints]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from fovea.types import Floats
 
 # What a method may need beyond scores: the maps of a layer; gradients (torch); the weights of a head that reads the maps'
-# means; attention between the places of a picture.
-Need = Literal["maps", "gradients", "pooled_head", "attention"]
+# means; attention between the places of a picture; ReLUs.
+Need = Literal["maps", "gradients", "pooled_head", "attention", "relus"]
 
 TURN = 16  # pictures that are answered at once
 

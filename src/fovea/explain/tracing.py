@@ -20,6 +20,8 @@ from torch.overrides import TorchFunctionMode
 Edit = Callable[[torch.Tensor], torch.Tensor]
 
 _CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
+RELUS = {"relu", "relu6", "hardtanh", "threshold"}
+ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 _PASSED = ("dropout", "pool", "contiguous", "clone", "detach", "to", "pad", "interpolate", "permute", "transpose")  # no new map
 _MOST_PREFIX = 8  # tokens before those that lie in places: a class token, a distilled one, registers
 
@@ -57,18 +59,21 @@ class Watch(TorchFunctionMode):
     def __init__(self, seen: Callable[[int, str, torch.Tensor, bool], torch.Tensor]) -> None:
         super().__init__()
         self.seen, self.count = seen, 0
+        self.names: set[str] = set()  # of all functions that were called, also of those that give something else
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "").strip("_")
+        self.names.add(name)
         if not isinstance(result, torch.Tensor):
             return result
         self.count += 1
         same = any(result is argument for argument in args)  # written in place, or passed on as it is
-        return self.seen(self.count, getattr(func, "__name__", "").strip("_"), result, same)
+        return self.seen(self.count, name, result, same)
 
 
-def trace(module: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, list[Place]]:
-    """Runs a network and lists the tensors of three and four dimensions on its way, in order."""
+def trace(module: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, list[Place], set[str]]:
+    """Runs a network; gives what it answers, the tensors of three and four dimensions on its way, in order, and the functions it calls."""
     places: list[Place] = []
     last = ""
 
@@ -92,12 +97,12 @@ def trace(module: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Ten
 
     handles = [part.register_forward_hook(leaving(name)) for name, part in module.named_modules() if name]
     try:
-        with Watch(seen):
+        with Watch(seen) as watch:
             output = run()
     finally:
         for handle in handles:
             handle.remove()
-    return output, places
+    return output, places, watch.names
 
 
 @contextmanager
@@ -178,3 +183,47 @@ def _reached(places: list[Place], score: torch.Tensor) -> dict[int, torch.Tensor
 def _touches(gradient: torch.Tensor | None, count: int) -> bool:
     """Whether the score depends on the tokens that lie in places, and not on the class token alone."""
     return gradient is not None and bool(gradient[:, -count:].any())
+
+
+class AttentionWatch(TorchFunctionMode):
+    """While it is open, every self-attention leaves its weights in `found`, (L, L), the mean of its heads, of the first picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[torch.Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs, name = dict(kwargs or {}), getattr(func, "__name__", "")
+        if name == "multi_head_attention_forward":  # asked for its weights, whatever its caller wants
+            wanted = kwargs.get("need_weights", True)
+            output, weights = func(*args, **(kwargs | {"need_weights": True, "average_attn_weights": True}))
+            self._keep(weights[None])
+            return output, weights if wanted else None
+        if name == "scaled_dot_product_attention":
+            self._keep(_weights(*args, **kwargs))
+        result = func(*args, **kwargs)
+        if name == "softmax" and isinstance(result, torch.Tensor):
+            self._keep(result)
+        return result
+
+    def _keep(self, weights: torch.Tensor) -> None:
+        """(B, heads, L, L), if it is that."""
+        if weights.ndim == 4 and weights.shape[2] == weights.shape[3] > 1:
+            self.found.append(weights.detach()[0].float().mean(dim=0).cpu())
+
+
+def _weights(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """What torch's scaled_dot_product_attention weighs the values with (its signature), (B, heads, L, S)."""
+    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return scores.softmax(dim=-1)

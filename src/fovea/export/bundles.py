@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from fovea.bundle.archive import pack_arrays, write_files
-from fovea.bundle.bundle import ALLOWED, TOLERANCE, differences
+from fovea.bundle.archive import WEIGHTS, pack_arrays, write_files
+from fovea.bundle.bundle import ALLOWED, FEATURES, HEAD_FILE, TOLERANCE, differences
 from fovea.bundle.format import BundleInfo, Calibration, Output, TrainingData
 from fovea.bundle.neighbours import FILE as NEIGHBOURS_FILE
 from fovea.bundle.neighbours import Neighbours
 from fovea.bundle.refusal import FILE as REFUSAL_FILE
 from fovea.engines import open_engine
-from fovea.engines.to_onnx import OPSET, append_head
+from fovea.engines.to_onnx import OPSET, append_head, show_maps
 from fovea.errors import ParityError
 from fovea.evaluation.answers import Answering
 from fovea.export.card import card
@@ -70,6 +71,25 @@ class Trained:
             answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))
             return {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
 
+    def maps(self, pixels: Pixels) -> Floats | None:
+        """The backbone's coarsest maps (B, C, h, w), in torch, where their means over places are the embedding; else None."""
+        if _linear_head(self) is None or self.network.body.backbone.pooling not in (None, "avg"):
+            return None
+        body = self.network.body
+        modes = [(part, part.training) for part in self.network.modules()]
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                x = body.scaled(torch.from_numpy(pixels))
+                maps, embedding = body.backbone.forward_maps(x)[-1], body(torch.from_numpy(pixels))
+        finally:
+            for part, training in modes:
+                part.training = training
+        means = maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps
+        if means.shape != embedding.shape or not torch.allclose(means, embedding, rtol=1e-4, atol=1e-4 * float(embedding.abs().max())):
+            return None
+        return maps.numpy()
+
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         calibration = self.answering.calibration
         logits = logits / calibration.temperature
@@ -89,6 +109,7 @@ def write_bundle(
     settled: Mapping[str, object] | None = None,
     averaging: Mapping[str, object] | None = None,
     neighbours: Neighbours | None = None,
+    weights: bytes | None = None,
 ) -> Path:
     """Makes a bundle, compares it with torch, and writes it.
 
@@ -101,6 +122,7 @@ def write_bundle(
         settled: What the task decided on validation.
         averaging: What is averaged inside the model, where anything is.
         neighbours: Training pictures to explain by example with.
+        weights: The backbone's, with their passport, where they travel with it.
 
     Raises:
         ParityError: The engine answers differently; nothing was written.
@@ -110,12 +132,18 @@ def write_bundle(
     model = append_head(
         trained.onnx, _scaled(layers, answering.calibration), temperature=answering.calibration.temperature, answer=task.answer, activation=task.activation
     )  # fmt: skip
-    golden = _agreed(trained, model, pictures[:NUM_COMPARED])
+    maps = trained.maps(pictures[:NUM_COMPARED])
+    shown = show_maps(model, maps.shape[1:]) if maps is not None else None
+    model, maps = (shown, maps) if shown else (model, None)
+    golden = _agreed(trained, model, pictures[:NUM_COMPARED], {} if maps is None else {FEATURES: maps})
+    outputs = trained.task.outputs(golden["embedding"].shape[1])
+    if maps is not None:
+        outputs[FEATURES] = {"shape": ["B", *maps.shape[1:]], "meaning": "the last maps; their means over places are the embedding"}
     info = BundleInfo(
         task=trained.task.name,
         class_names=list(trained.task.class_names),
         preprocessing=trained.preprocessing,
-        outputs={name: Output(**output) for name, output in trained.task.outputs(golden["embedding"].shape[1]).items()},
+        outputs={name: Output(**output) for name, output in outputs.items()},
         calibration=answering.calibration,
         conformal=answering.conformal,
         refusal=answering.refusal.to_json() if answering.refusal else None,
@@ -134,6 +162,8 @@ def write_bundle(
         "golden.npz": pack_arrays({name: values[:NUM_GOLDEN] for name, values in golden.items()}),
         **({REFUSAL_FILE: pack_arrays(answering.refusal.arrays(), compressed=False)} if answering.refusal else {}),
         **({NEIGHBOURS_FILE: pack_arrays(neighbours.arrays(), compressed=False)} if neighbours else {}),
+        **({HEAD_FILE: pack_arrays(_shipped_head(trained), compressed=False)} if maps is not None else {}),
+        **({WEIGHTS: weights} if weights else {}),
         "README.md": printable(card(info)).encode(),
         "bundle.json": json_text(info.to_json(), indent=2).encode(),
     }
@@ -151,9 +181,29 @@ def _scaled(layers: list[tuple[Floats, Floats]], calibration: Calibration) -> li
     return [*layers[:-1], ((weight * scale[:, None]).astype(np.float32), shifted.astype(np.float32))]
 
 
-def _agreed(trained: Trained, model: bytes, pictures: Pixels) -> dict[str, Arrays]:
+def _linear_head(trained: Trained) -> tuple[Floats, Floats] | None:
+    """The only dense layer behind the embedding, (K, D) and (K,); None where there is another head."""
+    if isinstance(trained.network, Network):
+        layers = trained.network.head.arrays()
+        return layers[0] if len(layers) == 1 else None
+    backbone = trained.network.body.backbone
+    layer = backbone.get_submodule(backbone.classifier_name)
+    if not isinstance(layer, nn.Linear):
+        return None
+    bias = layer.bias if layer.bias is not None else torch.zeros(layer.out_features)
+    return layer.weight.detach().float().numpy().copy(), bias.detach().float().numpy().copy()
+
+
+def _shipped_head(trained: Trained) -> dict[str, Floats]:
+    """The content of `head.npz`, with the calibration in it."""
+    head, calibration = _linear_head(trained), trained.answering.calibration
+    [(weight, bias)] = _scaled([head] if head else [], calibration)
+    return {"weight": (weight / calibration.temperature).astype(np.float32), "bias": (bias / calibration.temperature).astype(np.float32)}
+
+
+def _agreed(trained: Trained, model: bytes, pictures: Pixels, maps: Mapping[str, Floats]) -> dict[str, Arrays]:
     """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
-    expected = trained.reference(pictures)
+    expected = trained.reference(pictures) | maps
     answers = open_engine(model)(pictures, tuple(expected))
     told = differences(answers, expected)
     if told or not trained.task.agrees(expected, answers, tolerance=TOLERANCE):

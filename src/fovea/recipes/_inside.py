@@ -1,20 +1,27 @@
 """`fovea explain --view`: the view inside a network, and training pictures as examples; drawn into a folder."""
 
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fovea.bundle import Bundle
-from fovea.errors import InputError
-from fovea.explain.drawing import png
+from fovea.bundle import Bundle, load_bundle
+from fovea.bundle.neighbours import Examples
+from fovea.data import decode, open_source
+from fovea.errors import FoveaError, InputError
+from fovea.explain.drawing import contact_sheet, png
+from fovea.explain.opening import network_of
 from fovea.explain.view import VIEWS, Asked, Picture, Seen, look_inside
 from fovea.files import write_atomic
 from fovea.models.network import PixelBackbone
+from fovea.progress import Progress
+from fovea.recipes.predict import _readers
 from fovea.types import Pixels
 
 EXAMPLES = "examples"
-_EACH = 5
+_EACH, _THUMB_PX = 5, 180
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,57 @@ class Inside:
         return "\n".join([*self.lines, *(f"written: {path}" for path in self.written)])
 
 
-def views() -> list[str]:
-    """The names of all views."""
-    return sorted([*VIEWS.names(), EXAMPLES])
+def look(
+    view: str,
+    model: Any,
+    pictures: Sequence[Any],
+    out: str | Path | None,
+    *,
+    stage: int | None = None,
+    channel: int | None = None,
+) -> Inside:
+    """One view of a run or a bundle, drawn into a folder.
+
+    Args:
+        view: A name of `VIEWS`, or "examples".
+        model: A run folder, a bundle or a .fovea file.
+        pictures: Picture files, or folders of them.
+        out: The folder; of "examples", where there are no drawings without the training pictures, it may be None.
+        stage, channel: Which feature map and channel; None is the view's own choice.
+
+    Raises:
+        UnknownName: No such view.
+        InputError: There is no place to draw to, no picture to look at, or nothing to show.
+        BundleError: The weights are not at hand.
+        UnreadableImage: A picture cannot be decoded.
+    """
+    if view != EXAMPLES:
+        VIEWS[view]  # a name that does not exist is told before anything is opened
+    if out is None and view != EXAMPLES:
+        raise InputError(
+            f"the view {view!r} is drawn, and there is no place to draw it to", got="no --out", expected="a folder", fix="add --out DIR"
+        )
+    if not isinstance(model, str | Path | Bundle):
+        raise InputError(
+            "a view shows a run or a bundle", got=type(model).__name__, expected="a run folder, a bundle folder or a .fovea file",
+            fix="for a network in memory: fovea.explain.view.look_inside",
+        )  # fmt: skip
+    bundle = model if isinstance(model, Bundle) else load_bundle(model)
+    readers = [
+        reader
+        for given in pictures
+        for path in ([given] if isinstance(given, str | Path) else given)
+        for reader in _readers(os.fspath(path))
+    ]
+    with Progress("looking", total=len(readers)) as bar:
+        shown = []
+        for reader in readers:
+            shown.append((reader.path, bundle.prepare(reader.read(), path=reader.path)))
+            bar.advance(1)
+    if view == EXAMPLES:
+        return show_examples(bundle, shown, out)
+    body = network_of(bundle, method=f"the view {view}").body
+    return show_inside(view, body, bundle.info.preprocessing.size_px, shown, out or ".", stage=stage, channel=channel)
 
 
 def show_inside(
@@ -66,15 +121,16 @@ def show_inside(
     return Inside(view, written, dict(seen.facts), tuple(seen.lines))
 
 
-def show_examples(bundle: Bundle, pictures: Sequence[tuple[str, Pixels]]) -> Inside:
-    """The training pictures that speak for and against each answer, by name: the bundle holds no pictures.
+def show_examples(bundle: Bundle, pictures: Sequence[tuple[str, Pixels]], out: str | Path | None) -> Inside:
+    """The training pictures that speak for and against each answer: by name, and drawn where they are still at hand.
 
     Args:
         bundle: Opened; it brings the training pictures' embeddings along.
         pictures: (name, uint8 (S, S, 3)) as the model sees them.
+        out: The folder to draw to.
 
     Raises:
-        InputError: The bundle brings none, or answers no classes.
+        InputError: The bundle brings none, or answers no classes; or there is no picture.
     """
     neighbours = bundle.neighbours
     if neighbours is None or bundle.task.activation != "softmax":
@@ -84,13 +140,48 @@ def show_examples(bundle: Bundle, pictures: Sequence[tuple[str, Pixels]]) -> Ins
             expected="a bundle of a classifier that `fovea train` has written",
             fix="train again, or explain with --method",
         )
-    rows, lines = [], []
+    if not pictures:
+        raise InputError(
+            "there is nothing to explain",
+            got="no pictures",
+            expected="picture files, or folders of them",
+            fix="fovea explain RUN photo.jpg --view examples",
+        )
+    found: list[tuple[str, Examples]] = []
     for name, pixels in pictures:
         outputs = bundle.outputs(pixels[None])
         answer = bundle.class_names[int(outputs[bundle.task.answer][0].argmax())]
-        found = neighbours.examples(outputs["embedding"][0], answer, count=_EACH)
-        rows.append({"path": name, **found.to_json()})
-        lines.append(f"{name}: {answer}")
-        for word, each in (("for", found.supporting), ("against", found.opposing)):
+        found.append((name, neighbours.examples(outputs["embedding"][0], answer, count=_EACH)))
+    lines = []
+    for name, examples in found:
+        lines.append(f"{name}: {examples.answer}")
+        for word, each in (("for", examples.supporting), ("against", examples.opposing)):
             lines += [f"  {word}: {example.path} ({example.label}), {example.similarity:.2f} alike" for example in each]
-    return Inside(EXAMPLES, (), {"examples": rows, "num_known": len(neighbours)}, tuple(lines))
+    written: list[Path] = []
+    if out is not None:
+        known = _training_pictures(bundle, [each.path for _, examples in found for each in (*examples.supporting, *examples.opposing)])
+        if not known:
+            lines.append("the training pictures are not where they were: they are named, and not drawn")
+        for number, ((name, pixels), (_, examples)) in enumerate(zip(pictures, found, strict=True), start=1):
+            tiles = [(f"{Path(name).name}: {examples.answer}", pixels)]
+            tiles += [(f"for: {each.label}, {each.similarity:.2f}", known[each.path]) for each in examples.supporting if each.path in known]
+            tiles += [
+                (f"against: {each.label}, {each.similarity:.2f}", known[each.path]) for each in examples.opposing if each.path in known
+            ]
+            if len(tiles) > 1:
+                drawing = contact_sheet(tiles, title=f"{Path(name).name}: the training pictures most like it", columns=1 + _EACH)
+                written.append(write_atomic(Path(out) / f"examples_{number}_{Path(name).stem}.png", png(drawing)))
+    facts = {"examples": [{"path": name, **examples.to_json()} for name, examples in found], "num_known": len(neighbours)}
+    return Inside(EXAMPLES, tuple(written), facts, tuple(lines))
+
+
+def _training_pictures(bundle: Bundle, paths: Sequence[str]) -> dict[str, Pixels]:
+    """Those of the training pictures that can still be read where the run around the bundle says that they were."""
+    folder = bundle.path if (bundle.path / "bundle.json").is_file() else bundle.path / "bundle"
+    try:
+        settings = json.loads((folder.resolve().parent / "checkpoint" / "settings.json").read_bytes())["settings"]
+        with open_source(settings["data"], seed=settings["seed"]) as source:
+            at = {item.path: item for item in source.items}
+            return {path: decode(source.read(at[path]), path=path, min_side_px=_THUMB_PX).pixels for path in set(paths) if path in at}
+    except (OSError, ValueError, KeyError, TypeError, FoveaError):  # a bundle that has travelled knows no pictures
+        return {}

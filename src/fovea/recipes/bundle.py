@@ -1,5 +1,6 @@
 """Ship pretrained weights as they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from fovea.models.classes import class_names_of, load_classes
 from fovea.models.network import PixelBackbone, Published
 from fovea.models.weights import load_weights, resolve_weights
 from fovea.models.weights.golden import check_golden
+from fovea.models.weights.load import pack_weights
 from fovea.progress import say
 from fovea.tasks import create_task
 from fovea.transforms.preprocessing import central_crop
@@ -30,6 +32,7 @@ def bundle(
     out: str,
     classes: str | None = None,
     image_size: int | None = None,
+    keep_weights: bool = False,
     overwrite: bool = False,
 ) -> Bundle:
     """Make a bundle of pretrained weights as they are, with their own classes.
@@ -40,6 +43,7 @@ def bundle(
         out: The folder, or the .fovea file, to write.
         classes: Names of the classes, where the weights come without: "imagenet_1k", or a text file with one name a line.
         image_size: Side in pixels; by default the weights' own.
+        keep_weights: Put the weights into the bundle too, about as large once more: for `fovea explain` by gradients.
         overwrite: Replace a bundle in `out`.
 
     Returns:
@@ -84,7 +88,14 @@ def bundle(
         create_task("classification", names),
         (f"{passport.name}: {passport.licence}",),
     )
-    write_bundle(place, trained, pictures=_drawn(trained), strategy="pretrained", metrics={"published": passport.score})
+    write_bundle(
+        place,
+        trained,
+        pictures=_drawn(trained),
+        strategy="pretrained",
+        metrics={"published": passport.score},
+        weights=pack_weights(module, replace(passport, backbone=backbone)) if keep_weights else None,
+    )
     return load_bundle(place)
 
 

@@ -160,11 +160,16 @@ def save_weights(module: nn.Module, path: str | Path, passport: Passport, *, hal
     Raises:
         DiskFull, OutputError: The file could not be written.
     """
+    return write_atomic(path, pack_weights(module, passport, half=half))
+
+
+def pack_weights(module: nn.Module, passport: Passport, *, half: bool = False) -> bytes:
+    """What `save_weights` writes."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if half:
         tensors = {name: tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     text = json.dumps(replace(passport, sha256="").to_json(), sort_keys=True)  # no file can hold its own digest
-    return write_atomic(path, to_safetensors(tensors, metadata={METADATA_KEY: text}))  # one key: the order of several is by chance
+    return bytes(to_safetensors(tensors, metadata={METADATA_KEY: text}))  # one key: the order of several is by chance
 
 
 def weights_hash(module: nn.Module) -> str:

@@ -1,0 +1,36 @@
+"""Grad-CAM++: several objects of one class each count fully (Chattopadhay et al. 2018, arXiv:1710.11063)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fovea.explain.method import METHODS, MethodInfo
+from fovea.types import Floats
+
+if TYPE_CHECKING:
+    from fovea.explain.network_subject import NetworkSubject
+
+
+@METHODS.add(
+    MethodInfo(
+        purpose="like Grad-CAM, and several objects of the class, or small ones, count as much as one large one",
+        source="Chattopadhay et al. 2018, arXiv:1710.11063",
+        needs=("maps", "gradients"),
+    )
+)
+def gradcam_plus_plus(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
+    """The maps, weighted by the positive gradients, each by its share alpha (equation 19), summed; the negative left out: (h, w).
+
+    The paper follows exp(score); as it is used there, its derivatives are powers of the score's gradient times a constant, which the
+    heat map does not depend on.
+    """
+    maps, gradients = subject.maps_and_gradients(pixels, target)
+    maps, gradients = maps.astype(np.float64), gradients.astype(np.float64)
+    gradients = gradients / max(float(np.abs(gradients).max()), 1e-300)  # the weights are of degree one in it; squares stay numbers
+    squares = gradients**2
+    below = 2 * squares + maps.sum(axis=(1, 2), keepdims=True) * gradients**3
+    alpha = np.divide(squares, below, out=np.zeros_like(below), where=below != 0)
+    weights = (alpha * np.maximum(gradients, 0)).sum(axis=(1, 2))
+    return np.maximum(np.einsum("c,chw->hw", weights, maps), 0).astype(np.float32)

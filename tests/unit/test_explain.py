@@ -1,0 +1,287 @@
+"""Explanations: the common exam, closed forms, networks of all kinds, and what cannot be explained."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import fovea
+from fovea.errors import BundleError, FoveaError, InputError, MissingExtra, UnknownName
+from fovea.explain import METHODS, explain_picture, heat_of
+from fovea.explain.network_subject import NetworkSubject
+from fovea.explain.opening import open_subject
+from fovea.testing.exam import ExamFailed
+from fovea.testing.explanations import check_method, methods_for
+
+EXAMINED = ("fovea_tiny", "squeezenet1_0", "vit_tiny:size_px=32")
+MANY_PASSES = {"rise", "occlusion", "scorecam", "ablationcam", "integrated_gradients", "smoothgrad"}
+QUICK = {("fovea_tiny", name) for name in METHODS.names()} - {("fovea_tiny", name) for name in MANY_PASSES}
+QUICK |= {("vit_tiny:size_px=32", "gradcam"), ("vit_tiny:size_px=32", "attention_rollout")}
+CASES = [
+    pytest.param(backbone, name, marks=[] if (backbone, name) in QUICK else [pytest.mark.slow])
+    for backbone in EXAMINED
+    for name in METHODS.names()
+]
+
+
+class Own(nn.Module):
+    """A user's network: functions between modules, written in place, two branches, and a linear head on means."""
+
+    def __init__(self, *, pooled: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 6, 3, 1, 1), nn.Conv2d(6, 4, 1)
+        self.act, self.head = nn.ReLU(inplace=True), nn.Linear(10, 3)
+        self.pooled = pooled
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.a(x))
+        maps = F.relu(torch.cat([self.b(x), self.c(x)], 1), inplace=True)
+        return self.head(maps.mean(dim=(2, 3)) if self.pooled else maps.amax(dim=(2, 3)))
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("backbone", "name"), CASES)
+def test_the_exam(backbone, name):
+    if not check_method(name, backbone=backbone):
+        assert name not in methods_for(backbone)
+
+
+def test_every_method_sits_the_exam_somewhere():
+    assert set().union(*map(methods_for, ("fovea_tiny", "vit_tiny:size_px=32"))) == set(METHODS.names())
+    assert len(METHODS) == 14
+
+
+def test_the_exam_sees_a_model_that_was_touched(monkeypatch):
+    def touching(subject, pixels, target, *, seed=0):
+        subject.module.eval()
+        subject.scores(pixels[None], target)
+        parameter = next(subject.module.parameters())
+        parameter.grad = torch.zeros_like(parameter)
+        return np.ones((2, 2), np.float32)
+
+    entry = METHODS["gradcam"]
+    monkeypatch.setitem(METHODS._entries, "gradcam", type(entry)("gradcam", touching, entry.info, entry.where))
+    with pytest.raises(ExamFailed, match="it changed modes, gradients"):
+        check_method("gradcam", backbone="fovea_tiny")
+
+
+def test_gradcam_is_the_papers_formula(pixels):
+    """Against the formula written out, with torch's own gradients of the head's input."""
+    network = Own().eval()
+    x = torch.rand(1, 3, 24, 24)
+    hidden = network.act(network.a(x))
+    maps = F.relu(torch.cat([network.b(hidden), network.c(hidden)], 1)).detach().requires_grad_()
+    network.head(maps.mean(dim=(2, 3)))[0, 1].backward()
+    expected = F.relu((maps.grad.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1))[0].detach().numpy()
+    found = explain_picture(NetworkSubject(network), x[0].permute(1, 2, 0).numpy(), target=1)
+    assert found.layer == "c+relu"  # the concatenation behind the last convolution, rectified in place
+    np.testing.assert_allclose(found.evidence, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_cam_adds_up_to_the_score(pixels):
+    network = Own().eval()
+    found = explain_picture(NetworkSubject(network), pixels, method="cam", target=2)
+    assert found.evidence.mean() == pytest.approx(found.score - network.head.bias[2].item(), rel=1e-4)
+    other = NetworkSubject(Own(pooled=False))
+    with pytest.raises(InputError, match="cam cannot explain this model"):
+        explain_picture(other, pixels, method="cam")
+
+
+def test_integrated_gradients_add_up(pixels):
+    subject = NetworkSubject(Own())
+    found = explain_picture(subject, pixels, method="integrated_gradients", target=0)
+    black = subject.scores(np.zeros_like(pixels)[None], 0)[0]
+    assert found.evidence.sum() == pytest.approx(found.score - black, rel=2e-2)
+
+
+def test_occlusion_and_rise_find_the_only_place_that_counts():
+    class Corner(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            inside = x[:, :, 2:8, 22:28].mean(dim=(1, 2, 3))
+            return torch.stack([inside, 0.1 - inside], 1)
+
+    pixels = np.full((32, 32, 3), 40, np.uint8)
+    pixels[2:8, 22:28] = 250
+    for method in ("occlusion", "rise", "gradients", "integrated_gradients"):
+        heat = fovea.explain(Corner(), pixels, method=method, class_=0).heat
+        row, column = np.unravel_index(heat.argmax(), heat.shape)
+        assert 1 <= row <= 9, method
+        assert 21 <= column <= 29, method
+
+
+def test_guided_backprop_holds_back_what_is_negative():
+    """One ReLU, two ways through it: by the rule only the way of positive weight carries back."""
+
+    class Two(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen = F.relu(x.mean(dim=1))  # (B, H, W)
+            return torch.stack([seen[:, 0, 0] - seen[:, 1, 1], seen[:, 1, 1]], 1)
+
+    pixels = np.full((4, 4, 3), 0.5, np.float32)
+    found = explain_picture(NetworkSubject(Two()), pixels, method="guided_backprop", target=0)
+    plain = explain_picture(NetworkSubject(Two()), pixels, method="gradients", target=0)
+    assert np.argwhere(found.evidence > 0).tolist() == [[0, 0]]
+    assert np.argwhere(plain.evidence > 0).tolist() == [[0, 0], [1, 1]]
+
+
+def test_rollout_reads_attention_however_it_is_written():
+    class Attends(nn.Module):
+        def __init__(self, how: str) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.how, self.patch = how, nn.Conv2d(3, 8, 4, 4)
+            self.attend, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.patch(x).flatten(2).transpose(1, 2)
+            if self.how == "module":
+                return self.head((tokens + self.attend(tokens, tokens, tokens, need_weights=False)[0]).mean(dim=1))
+            q, k, v = (
+                F.linear(tokens, self.attend.in_proj_weight, self.attend.in_proj_bias).view(len(x), -1, 3, 2, 4).permute(2, 0, 3, 1, 4)
+            )
+            seen = ((q @ k.transpose(-2, -1)) / 2).softmax(-1) @ v if self.how == "softmax" else F.scaled_dot_product_attention(q, k, v)
+            return self.head((tokens + self.attend.out_proj(seen.transpose(1, 2).flatten(2))).mean(dim=1))
+
+    pixels = np.random.default_rng(0).random((16, 16, 3)).astype(np.float32)
+    found = [explain_picture(NetworkSubject(Attends(how)), pixels, method="attention_rollout") for how in ("module", "softmax", "function")]
+    assert found[0].evidence.shape == (4, 4)
+    for each in found[1:]:
+        np.testing.assert_allclose(each.evidence, found[0].evidence, atol=1e-6)
+
+
+def test_a_layer_may_be_named(pixels):
+    named = explain_picture(NetworkSubject(Own(), layer="a"), pixels, target=0)
+    assert named.layer == "a"
+    assert named.evidence.shape == (12, 12)
+    assert explain_picture(NetworkSubject(Own(), layer="c+relu"), pixels, target=0).layer == "c+relu"
+
+
+def test_nothing_speaks_for_it():
+    assert not heat_of(-np.ones((3, 3), np.float32), 6, 6).any()
+    assert heat_of(np.eye(2, dtype=np.float32) * 5, 8, 8).max() == 1
+
+
+def test_a_run_is_explained_through_its_backbone(probe_run, scratch_run, photos, tmp_path):
+    """The head's and the backbone's parts joined: the network answers as the bundle does, and CAM with and without torch is the same."""
+    picture = str(next((photos / "disc").iterdir()))
+    for run in (probe_run, scratch_run):
+        by_bundle = fovea.explain(str(run.bundle), picture, method="cam", class_="disc").explanations[0][1]
+        opened = open_subject(str(run.path), method="gradcam")
+        pixels = opened.bundle.prepare(Path(picture).read_bytes())
+        by_torch = explain_picture(opened.subject, pixels, method="cam", target=1)
+        np.testing.assert_allclose(by_bundle.heat, by_torch.heat, atol=1e-4)
+        assert by_bundle.score == pytest.approx(by_torch.score, abs=1e-3)
+        predicted = fovea.predict(str(run.bundle), picture).to_json()["predictions"][0]["probabilities"]
+        assert dict(by_torch.top) == pytest.approx(predicted, abs=1e-4)
+
+
+def test_the_command_writes_sheets_and_raw_heat(probe_run, photos, tmp_path, here):
+    import cv2
+
+    pictures = sorted((photos / "disc").iterdir())[:2]
+    done = here(
+        "explain",
+        probe_run.path,
+        *pictures,
+        photos / "gone.png",
+        "--method",
+        "gradcam",
+        "--class",
+        "disc",
+        "--out",
+        tmp_path / "e",
+        "--json",
+    )
+    assert done.returncode == 1, done.stderr
+    answer = json.loads(done.stdout)
+    assert [row["target_name"] for row in answer["explanations"]] == ["disc", "disc"]
+    assert [error["path"] for error in answer["errors"]] == [str(photos / "gone.png")]
+    for row in answer["explanations"]:
+        assert cv2.imread(str(tmp_path / "e" / row["sheet"])).shape[1] > 3 * 64
+        with np.load(tmp_path / "e" / row["raw"], allow_pickle=False) as raw:
+            assert raw["heat"].shape == (64, 64)
+            assert raw["heat"].dtype == np.float32
+    assert json.loads((tmp_path / "e" / "explanations.json").read_text()) == answer
+    assert here("explain", probe_run.path, *pictures, "--out", tmp_path / "e").returncode == 2  # what is there stays
+
+
+def test_a_bundle_is_explained_without_torch(probe_run, photos):
+    picture = next((photos / "disc").iterdir())
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['onnx'] = None; import fovea;"
+        f"print(fovea.explain({str(probe_run.bundle)!r}, {str(picture)!r}, method='cam').heat.max())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1.0"
+
+
+def test_maps_and_head_of_a_bundle_give_its_answers(probe_run, pixels):
+    bundle = fovea.load_bundle(probe_run.bundle)
+    square = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    found = bundle.engine(square)
+    weight, bias = bundle.head
+    np.testing.assert_allclose(found["features"].mean(axis=(2, 3)), found["embedding"], atol=1e-5 * np.abs(found["embedding"]).max())
+    logits = found["features"].mean(axis=(2, 3)) @ weight.T + bias
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(shares / shares.sum(axis=1, keepdims=True), found["probabilities"], atol=1e-5)
+    assert "features" not in bundle.outputs(square)
+
+
+def _without_weights(run, folder):
+    import shutil
+
+    return str(shutil.copytree(run.bundle, folder / "alone"))
+
+
+def _without_maps(run, folder):
+    path = folder / "alone" / "head.npz"
+    _without_weights(run, folder)
+    path.unlink()
+    return str(folder / "alone")
+
+
+BAD = [
+    (lambda run, d: (nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 2)), {}), InputError, "gradcam cannot explain this model", "integrated_gradients"),
+    (lambda run, d: (Own(), {"layer": "actt"}), UnknownName, "no layer is called 'actt'", "act"),
+    (lambda run, d: (Own(), {"layer": "head"}), InputError, "'head' does not lie in places", "convolution"),
+    (lambda run, d: (Own(), {"class_": 3}), InputError, "there is no output 3: the model has 3", "leave it out"),
+    (lambda run, d: (Own(), {"class_": -1}), InputError, "there is no output -1", "leave it out"),
+    (lambda run, d: (Own(), {"pixels": np.zeros((1, 1, 3), np.uint8)}), InputError, "a picture of one pixel", "whole picture"),
+    (lambda run, d: (Own(), {"pixels": np.zeros((8, 8), np.uint8)}), InputError, "that is no picture", "give one of these"),
+    (lambda run, d: (Own(), {"pixels": "photo.jpg"}), InputError, "how a file becomes what this network takes", "give the arrays"),
+    (lambda run, d: (Own(), {"method": "gradcamm"}), UnknownName, "no explanation method is called 'gradcamm'", "gradcam"),
+    (lambda run, d: (nn.Conv2d(3, 2, 3), {}), InputError, "does not answer each picture with a row of numbers", "wrap it"),
+    (lambda run, d: (3, {}), InputError, "that is no model", "fovea.explain"),
+    (lambda run, d: (_without_weights(run, d), {"pixels": np.zeros((64, 64, 3), np.uint8)}), BundleError, "gradcam needs the network's weights", "name the run folder"),
+    (lambda run, d: (_without_maps(run, d), {"method": "cam", "pixels": np.zeros((64, 64, 3), np.uint8)}), BundleError, "cam needs the network's weights", "eigencam"),
+    (lambda run, d: (str(run.path), {"class_": "discc", "pixels": np.zeros((64, 64, 3), np.uint8)}), InputError, "no class is called 'discc'", "did you mean disc?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "kind", "problem", "fix"), BAD, ids=[case[2][:40] for case in BAD])
+def test_what_cannot_be_explained_is_said(make, kind, problem, fix, probe_run, tmp_path, pixels):
+    model, options = make(probe_run, tmp_path)
+    given = options.pop("pixels", pixels)
+    with pytest.raises(kind, match=problem) as caught:
+        fovea.explain(model, given, **options)
+    assert isinstance(caught.value, FoveaError)
+    assert fix in caught.value.fix
+
+
+def test_captum_by_name(pixels, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(MissingExtra, match="captum") as caught:
+        fovea.explain(Own(), pixels, method="captum:DeepLift")
+    assert caught.value.fix == "pip install captum"
