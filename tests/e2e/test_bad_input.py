@@ -54,7 +54,7 @@ CASES = {
     "an infinite target": (lambda d, _: table(d, NUMBERS, [*OF_NUMBERS, "-inf"]), TRAIN, "is not finite: '-inf'", "remove the row"),
     "an empty target": (lambda d, _: table(d, NUMBERS, [*OF_NUMBERS, " "]), TRAIN, "has no target 'target'", "remove the row"),
     "targets all the same": (lambda d, _: table(d, NUMBERS, ["4"] * 8), TRAIN, "have the same 'target'", "other numbers"),
-    "a finished run of a newer Fovea": (lambda d, run: newer(run, d / "newer", "metrics.json"), ["compare", "DATA", "DATA"], "was made by a newer Fovea", "format 99"),
+    "a finished run of a newer Fovea": (lambda d, run: newer(run, d / "newer", "metrics.json"), ["compare", "DATA", "RUN"], "was made by a newer Fovea", "format 99"),
     "settings of a newer Fovea": (lambda d, run: newer(run, d / "OUT", "checkpoint/settings.json"), ["train", "digits", "--out", "DATA"], "was made by a newer Fovea", "format 99"),
     "a run to adapt of a newer Fovea": (lambda d, run: newer(run, d / "newer", "checkpoint/settings.json"), ["adapt", "DATA", "digits", "--out", "OUT"], "was made by a newer Fovea", "format 99"),
 }  # fmt: skip
@@ -65,7 +65,8 @@ def test_bad_input_is_said(kind, probe_run, weights_folder, tmp_path, monkeypatc
     monkeypatch.setenv("FOVEA_WEIGHTS", str(weights_folder))
     make, words, says, mend = CASES[kind]
     data = make(tmp_path, probe_run.path)
-    done = here(*(data if word == "DATA" else tmp_path / "out" if word == "OUT" else word for word in words))
+    places = {"DATA": data, "OUT": tmp_path / "out", "RUN": probe_run.path}
+    done = here(*(places.get(word, word) for word in words))
     lines = done.stderr.strip().splitlines()
     problem = next(i for i, line in enumerate(lines) if says in line)
     assert done.returncode == 2, done.stderr
