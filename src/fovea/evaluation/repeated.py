@@ -126,7 +126,7 @@ def counted_as(right: npt.NDArray[np.bool_], folds: Ints, groups: Ints, *, learn
     in_group = np.unique(groups, return_counts=True)[1].astype(np.float64)
     wider = max(seen if seen > _SPREAD else 1.0, float((in_group**2).sum() / in_group.sum()))  # Kish 1965, "Survey sampling", section 8.2
     alike = hidden / (hidden + learned_from)
-    return min(hidden / ((alike + (1 - alike) / num_parts) * wider), float(right.shape[1]))
+    return float(min(hidden / ((alike + (1 - alike) / num_parts) * wider), right.shape[1]))
 
 
 def turned(embeddings: Floats) -> tuple[Floats, Standardised]:
