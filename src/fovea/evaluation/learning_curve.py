@@ -147,7 +147,9 @@ def learning_curve(
     judged = np.isfinite(wrong[0])
     errors = wrong[:, judged].mean(axis=1)
     num_judged, mistakes = int(judged.sum()), float(wrong[-1, judged].sum())
-    law, forecasts, note = None, (), ""
+    law: tuple[float, float, float] | None = None
+    forecasts: list[Forecast] = []
+    note = ""
     if mistakes < _FEWEST_MISTAKES:
         note = f"it was wrong on {mistakes:.0f} of {num_judged:,} hidden training pictures, which is too few mistakes to draw the curve on"
     else:
@@ -245,4 +247,4 @@ def fit_law(sizes: Ints, errors: Doubles, weights: Doubles) -> Doubles:
 
 def _at(laws: Doubles, n: int) -> Doubles:
     """(R,) the error that each law gives for n training pictures."""
-    return np.clip(laws[:, 0] * float(n) ** -laws[:, 1] + laws[:, 2], 0, 1)  # type: ignore[no-any-return]
+    return np.clip(laws[:, 0] * float(n) ** -laws[:, 1] + laws[:, 2], 0, 1)

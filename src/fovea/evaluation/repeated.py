@@ -23,6 +23,7 @@ from fovea.types import Floats, Ints
 
 FEW = SMALL  # pictures: the same bound below which splits are dealt out exactly
 _NUM_FOLDS, _NUM_REPEATS = 5, 4  # more repeats narrow the interval by a hundredth
+_SPREAD = 2.0  # times what luck alone spreads parts by: 5 parts that were dealt once reach that in 9 of 100 cases (chi-square)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def cross_validate(
             learned_from.append(learned)
             bar.advance()
     right = said == targets
-    counted = counted_as(right, np.stack(folds), learned_from=float(np.mean(learned_from)))
+    counted = counted_as(right, np.stack(folds), groups, learned_from=float(np.mean(learned_from)))
     low, high = wilson(float(right.mean()) * counted, counted)
     cells = np.bincount((targets * num_classes + said).ravel(), minlength=num_classes**2).reshape(num_classes, num_classes)
     return CrossValidated(
@@ -102,26 +103,30 @@ def cross_validate(
     )  # fmt: skip
 
 
-def counted_as(right: npt.NDArray[np.bool_], folds: Ints, *, learned_from: float) -> float:
+def counted_as(right: npt.NDArray[np.bool_], folds: Ints, groups: Ints, *, learned_from: float) -> float:
     """How many independent pictures, at most N, an interval of the mean may count.
 
     The mean over J parts, any two of which are correlated by r, has the variance (r + (1 - r) / J) s^2, where s^2 is that of one part's
     accuracy, and r = hidden / (hidden + learned) by Nadeau and Bengio; n independent pictures have p (1 - p) / n. (Their factor
     1/J + hidden / learned is the same where s^2 is taken over parts that are so correlated. Here it is taken over those of one
-    repeat, which hide different pictures, and as no smaller than p (1 - p) / hidden.)
+    repeat, which hide different pictures.) s^2 is p (1 - p) / hidden of independent pictures; what was seen takes its place only
+    where luck alone seldom spreads parts so far, as pictures do that hang together. Pictures of one group count as one.
 
     Args:
         right: (R, N) whether each picture was answered rightly in each repeat.
         folds: (R, N) the part of each picture.
+        groups: (N,) a number for each picture, the same for those of one group.
         learned_from: Pictures that each head learned from.
     """
     parts = [[row[fold == k].mean() for k in np.unique(fold)] for row, fold in zip(right, folds, strict=True)]
     num_parts, share = sum(map(len, parts)), float(right.mean())
     hidden = right.shape[1] / len(parts[0])
     independent = max(share * (1 - share), 1e-9) / hidden
-    wider = max(float(np.mean([np.var(part, ddof=1) for part in parts])) / independent, 1.0)
+    seen = float(np.mean([np.var(part, ddof=1) for part in parts])) / independent
+    in_group = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    wider = max(seen if seen > _SPREAD else 1.0, float((in_group**2).sum() / in_group.sum()))  # Kish 1965, "Survey sampling", section 8.2
     alike = hidden / (hidden + learned_from)
-    return min(hidden / ((alike + (1 - alike) / num_parts) * wider), float(right.shape[1]))
+    return float(min(hidden / ((alike + (1 - alike) / num_parts) * wider), right.shape[1]))
 
 
 def turned(embeddings: Floats) -> tuple[Floats, Standardised]:

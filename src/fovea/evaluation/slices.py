@@ -195,4 +195,4 @@ def _tail(count: int, mistakes: int, size: int) -> Doubles:
         return gammaln(of + 1) - gammaln(np.maximum(taken, 0) + 1) - gammaln(np.maximum(of - taken, 0) + 1)  # type: ignore[no-any-return]
 
     logs = choose(size, k) + choose(count - size, mistakes - k) - choose(count, mistakes)
-    return np.minimum(np.cumsum(np.where(possible, np.exp(logs), 0)[::-1])[::-1], 1.0)
+    return np.minimum(np.cumsum(np.where(possible, np.exp(logs), 0)[::-1])[::-1], 1.0)  # type: ignore[no-any-return]

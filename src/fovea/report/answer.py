@@ -32,7 +32,8 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
     if len(ranked) > 1:
         return _compared(data, ranked, result)
     if (figure := honest(data, result)) is not None:
-        return Answer(figure.sentence, figure.caution, figure.tone, figure.basis)
+        promise = figure.promise(data.noun)
+        return Answer(promise, figure.caution, figure.tone, figure.basis if "(" in promise else figure.sentence)
     if data.told is not None:
         return _told(data, data.told)
     files = sum(split_sizes(data).values())

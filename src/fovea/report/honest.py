@@ -18,15 +18,14 @@ class Honest:
     Args:
         accuracy, lo, hi: 0 to 1, with the ends of its 95 % interval.
         n: Pictures that it was measured on.
-        basis: How it was measured, and the same with its interval.
-        known: Whether it says anything of new pictures.
+        basis: How it was measured, and what it came to, in a sentence.
+        expect: The interval in a sentence.
         guess, guess_accuracy: The class that someone who learned nothing would always name, and how often that is right; or None.
         learned: Whether it is shown to be better than that.
         leaked: Pictures that stand in training too and would have flattered the figure: some were learned from ("kept"), or were
             left out of training in time ("left out"); or there were none ("").
         caution: What must be known with it, or "".
         tone: How the caution is meant.
-        noun: What one input is called.
     """
 
     accuracy: float
@@ -34,19 +33,23 @@ class Honest:
     hi: float
     n: int
     basis: str
+    expect: str
     guess: str | None
     guess_accuracy: float | None
     learned: bool
     leaked: str = ""
     caution: str = ""
     tone: Tone = "plain"
-    noun: str = "picture"
-    known: bool = True
+    known: bool = True  # False where every picture leaked: then the figure says nothing
 
     @property
     def sentence(self) -> str:
-        """What the page opens with."""
-        like = f"on {self.noun}s like yours"
+        """Both as one text."""
+        return f"{self.basis} {self.expect}".strip()
+
+    def promise(self, noun: str) -> str:
+        """What the page opens with; `noun` is what one input is called."""
+        like = f"on {noun}s like yours"
         if not self.known:
             return f"How often it will be right {like} is not known."
         whole = round(100 * self.accuracy)
@@ -64,19 +67,13 @@ def honest(data: ReportData, result: Measured | None) -> Honest | None:
     hidden, leaked = data.cross_validation, data.leaked
     if hidden and "accuracy" in hidden:
         accuracy, (lo, hi), n = float(hidden["accuracy"]), hidden["accuracy_ci95"], int(hidden["n"])
-        basis = (
-            f"Asked about {data.noun}s that were hidden from it, it was right {percent(accuracy)} of the time. On {data.noun}s like these, "
-            f"expect between {between(lo, hi)}."
-        )
-        why = _few(data, hidden, result)
-        return _judged(data, accuracy, lo, hi, n, basis, result.guess, float(hidden["commonest"]), why)
+        basis = f"Asked about {data.noun}s that were hidden from it, it was right {percent(accuracy)} of the time."
+        return _judged(data, accuracy, lo, hi, n, basis, result.guess, float(hidden["commonest"]), _few(data, hidden, result))
     if leaked and leaked.get("n"):
         return _leaking(data, leaked, result)
     what = f"{result.split} {data.noun}"
     right = f"all {count(result.n, what)}" if result.right == result.n else f"{result.right:,} of {count(result.n, what)}"
-    basis = (
-        f"It was right on {right}: {percent(result.accuracy)}. On {data.noun}s like these, expect between {between(result.lo, result.hi)}."
-    )
+    basis = f"It was right on {right}: {percent(result.accuracy)}."
     why = _left_out(data) or (NO_TEST.format(noun=data.noun) if result.split != "test" else "")
     return _judged(data, result.accuracy, result.lo, result.hi, result.n, basis, result.guess, result.guess_accuracy, why)
 
@@ -85,15 +82,15 @@ def _judged(
     data: ReportData, accuracy: float, lo: float, hi: float, n: int, basis: str, guess: str | None, guess_accuracy: float | None, why: str
 ) -> Honest:  # fmt: skip
     learned = guess_accuracy is None or lo > guess_accuracy
-    leaked = "left out" if _num_left_out(data) else ""
+    leaked, expect = "left out" if _num_left_out(data) else "", f"On {data.noun}s like these, expect between {between(lo, hi)}."
     if learned or guess_accuracy is None:
-        return Honest(accuracy, lo, hi, n, basis, guess, guess_accuracy, learned, leaked, why, "caution" if why else "plain", data.noun)
+        return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, learned, leaked, why, "caution" if why else "plain")
     same = "the commonest class" if guess is None else quoted(guess)
     caution = (
         f"Nothing was learned, as far as can be told: this is no better than always answering {same}, which is right "
         f"{percent(guess_accuracy)} of the time. It has not been shown to have learned anything."
     )
-    return Honest(accuracy, lo, hi, n, basis, guess, guess_accuracy, False, leaked, f"{caution} {why}".strip(), "bad", data.noun)
+    return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, False, leaked, f"{caution} {why}".strip(), "bad")
 
 
 def _leaking(data: ReportData, leaked: Json, result: Measured) -> Honest:
@@ -106,19 +103,17 @@ def _leaking(data: ReportData, leaked: Json, result: Measured) -> Honest:
     if not clean:
         caution = f"The data is leaked: {shared}. The measured {percent(result.accuracy)} says nothing about new {data.noun}s."
         return Honest(
-            result.accuracy, result.lo, result.hi, result.n, "", result.guess, result.guess_accuracy, False, "kept", caution,
-            "bad", data.noun, known=False,
+            result.accuracy, result.lo, result.hi, result.n, f"How good it is on new {data.noun}s is not known.", "", result.guess,
+            result.guess_accuracy, False, "kept", caution, "bad", known=False,
         )  # fmt: skip
     accuracy, (lo, hi), n = float(clean["accuracy"]), clean["accuracy_ci95"], int(clean["n"])
-    basis = (
-        f"On the {count(n, f'{result.split} {data.noun}')} that it had not learned from, it was right {percent(accuracy)} of the time. "
-        f"On new {data.noun}s, expect between {between(lo, hi)}."
-    )
+    basis = f"On the {count(n, f'{result.split} {data.noun}')} that it had not learned from, it was right {percent(accuracy)} of the time."
+    expect = f"On new {data.noun}s, expect between {between(lo, hi)}."
     caution = f"The data is leaked: {shared}. On all of them together it was right {percent(result.accuracy)} of the time, which flatters."
     learned = result.guess_accuracy is None or lo > result.guess_accuracy
     if not learned:
         caution += " On the others it has not been shown to have learned anything."
-    return Honest(accuracy, lo, hi, n, basis, result.guess, result.guess_accuracy, learned, "kept", caution, "bad", data.noun)
+    return Honest(accuracy, lo, hi, n, basis, expect, result.guess, result.guess_accuracy, learned, "kept", caution, "bad")
 
 
 def _few(data: ReportData, hidden: Json, result: Measured) -> str:
