@@ -136,7 +136,9 @@ class Both(nn.Module):
 
 
 def _activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
-    return {"softmax": lambda: logits.softmax(dim=1), "sigmoid": logits.sigmoid, "identity": lambda: logits}[activation]()
+    if activation == "softmax":
+        return logits.softmax(dim=1)
+    return logits.sigmoid() if activation == "sigmoid" else logits
 
 
 def _logits(answers: torch.Tensor, activation: str) -> torch.Tensor:
