@@ -14,11 +14,14 @@ from tests.shared_runs import Command, paint
 
 import fovea
 from fovea.bundle import load_bundle
+from fovea.bundle.format import Calibration
 from fovea.engines import open_engine
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError
 from fovea.evaluation.activation import activated
+from fovea.evaluation.answers import Answering
 from fovea.evaluation.paired import gain, losses
+from fovea.export.bundles import Trained, write_bundle
 from fovea.models.averaged import VIEWS, Averaged, mixed
 from fovea.models.backbone import create_backbone
 from fovea.models.heads.linear import LinearHead
@@ -95,6 +98,23 @@ def test_what_is_shipped_gives_the_mean_of_the_answers(views: str, activation: s
         found = engine(pixels[:count])
         np.testing.assert_allclose(found["embedding"], embedding.numpy()[:count], atol=1e-4)
         np.testing.assert_allclose(found["logits"], logits.numpy()[:count], atol=1e-3)
+
+
+def test_a_scale_for_each_class_is_shipped_behind_an_average(tmp_path: Path) -> None:
+    """`write_bundle` compares with torch, so that a wrong fold would be an error here."""
+    averaged = Averaged([_network(0), _network(1)], views="flips", size_px=SIDE, activation="softmax").eval()
+    onnx, pixels = module_to_onnx(averaged, size_px=SIDE, outputs=("embedding", "logits")), _pixels(SIDE)
+    found = []
+    for scale in (None, [1.0, 2.0, 0.5]):
+        calibration = Calibration(temperature=1.5, method="vector", scale=scale, shift=scale and [0.5, 0.0, -1.0])
+        goal = create_task("classification", ("a", "b", "c"))
+        trained = Trained(averaged, onnx, "two", Answering(calibration), square(SIDE), goal)
+        path = write_bundle(tmp_path / f"{scale is None}", trained, pictures=pixels, strategy="ensemble")
+        found.append(load_bundle(path).outputs(pixels)["probabilities"])
+    with torch.inference_mode():
+        logits = averaged.answers(torch.from_numpy(pixels))[1].numpy() / 1.5
+    np.testing.assert_allclose(found[0], activated("softmax", logits, 1.0), atol=1e-5)
+    np.testing.assert_allclose(found[1], activated("softmax", logits * [1, 2, 0.5] + [0.5, 0, -1], 1.0), atol=1e-5)
 
 
 def test_mixed_weights_lie_between() -> None:
@@ -177,7 +197,7 @@ def test_weights_are_mixed_as_far_as_it_helps(monkeypatch: pytest.MonkeyPatch) -
     assert mixing.wise_ft(judge, singles[:2]).name == "the weights, 70% of the way from run0 to run10"
     assert mixing.wise_ft(judge, singles[1:]) is singles[1], "nothing on the way is better than its beginning"
     soup = mixing.soup(judge, singles)
-    assert float(soup.networks[0].head.dense.weight.sum()) == pytest.approx(5, abs=1e-3), "0 and 10, without 30"
+    assert float(soup.networks[0].head.dense.weight.detach().sum()) == pytest.approx(5, abs=1e-3), "0 and 10, without 30"
 
 
 @pytest.fixture(scope="module")

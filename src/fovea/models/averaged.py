@@ -136,7 +136,9 @@ class Both(nn.Module):
 
 
 def _activated(logits: torch.Tensor, activation: str) -> torch.Tensor:
-    return {"softmax": lambda: logits.softmax(dim=1), "sigmoid": logits.sigmoid, "identity": lambda: logits}[activation]()
+    if activation == "softmax":
+        return logits.softmax(dim=1)
+    return logits.sigmoid() if activation == "sigmoid" else logits
 
 
 def _logits(answers: torch.Tensor, activation: str) -> torch.Tensor:
@@ -167,17 +169,16 @@ def mixed(networks: Sequence[Network], shares: Sequence[float]) -> Network:
                 expected="the same backbone with the same options, and the same head",
                 fix="average their answers: --how ensemble",
             )
-    whole = float(sum(shares))
-    state = {
-        name: sum((share / whole * each[name].double() for share, each in zip(shares, states, strict=True)), torch.zeros(())).to(
-            tensor.dtype
-        )  # type: ignore[union-attr]
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in first.items()
-    }
+    parts = [share / float(sum(shares)) for share in shares]
+
+    def mean(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        """What counts batches and is no weight stays as it is in the first."""
+        if not tensor.is_floating_point():
+            return tensor
+        return torch.stack([part * each[name].double() for part, each in zip(parts, states, strict=True)]).sum(0).to(tensor.dtype)
+
     made = copy.deepcopy(networks[0])
-    made.load_state_dict(state)
+    made.load_state_dict({name: mean(name, tensor) for name, tensor in first.items()})
     return made.eval()
 
 

@@ -1,6 +1,5 @@
 """Better predictions from what is trained already: several views of each picture, several networks, or the mean of their weights."""
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,16 +13,14 @@ from fovea.audit.survey import Survey, survey
 from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
-from fovea.engines import open_engine
-from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError
-from fovea.evaluation.answers import Answering, fit_answering
 from fovea.evaluation.paired import Gain, gain
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.loading.stored import StoredPictures
-from fovea.models.averaged import VIEWS, Averaged
+from fovea.models.averaged import VIEWS
 from fovea.models.weights import save_weights
+from fovea.recipes._averaging import Answered, seconds
 from fovea.recipes._reporting import some_pictures, write_train_report
 from fovea.recipes._results import command_line
 from fovea.report.averaging import told
@@ -33,16 +30,15 @@ from fovea.timing import Stopwatch
 from fovea.training.checkpoint import BEST
 from fovea.training.end_to_end import EndToEnd
 from fovea.training.run import Metrics, Run, Timing, begin, load_settings, open_run
-from fovea.training.settings import TrainSettings, checked_as
+from fovea.training.settings import checked_as
 from fovea.training.state import history_table
-from fovea.types import Floats, Ints, Pixels, TargetArray
+from fovea.types import Floats, Ints, TargetArray
 from fovea.versions import versions
 
 How = Literal["auto", "ensemble", "soup", "wise-ft"]
 Tta = Literal["auto", "none", "flips", "scales", "crops"]
 
 _MOST_SHOWN = 2_000  # training pictures whose embeddings tell what is strange: twice as many as a bundle takes along
-_TIMED, _TIMES = 4, 7  # pictures in a call that is timed, and how often
 
 
 class AverageSettings(BaseModel):
@@ -115,8 +111,8 @@ def average(
                     way = look_again(judge, way, views, asked=tta not in ("auto", "none"))
             shown = np.sort(np.random.default_rng(seed).permutation(rows["train"])[:_MOST_SHOWN])
             with watch("evaluate_s"):
-                first = _Answered(judge, before, seen, shown, old, seed)
-                last = first if way is before else _Answered(judge, way, seen, shown, old, seed)
+                first = Answered(judge, before, seen, shown, old, seed)
+                last = first if way is before else Answered(judge, way, seen, shown, old, seed)
                 found = _gain(goal, first, last, targets, rows["test"], judge.spread, seed)
                 watched = rows["validation"]
                 goal = goal if old.coverage is None else goal.promising(old.coverage)
@@ -140,7 +136,7 @@ def average(
             averaging: dict[str, Any] = {
                 "how": kind, "tta": way.views, "runs": names, "taken": way.name, "before": before.name, "tried": judge.tried,
                 "passes_before": before.num_passes, "passes": way.num_passes,
-                "seconds_before": _seconds(judge, before), "seconds": _seconds(judge, way), "gain": found.to_json() if found else None,
+                "seconds_before": seconds(judge, before), "seconds": seconds(judge, way), "gain": found.to_json() if found else None,
             }  # fmt: skip
             licences = tuple(dict.fromkeys(licence for member in members for licence in member.info.licences))
             backbone = " + ".join(
@@ -157,7 +153,7 @@ def average(
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
                     settled=settled,
-                    averaging={key: averaging[key] for key in ("how", "tta", "passes")},
+                    averaging=None if owner and way.num_passes == 1 else {key: averaging[key] for key in ("how", "tta", "passes")},
                 )
                 if len(way.networks) == 1:  # `--weights RUN` takes them
                     made = replace(plan.passport, name=f"{plan.passport.name}, mixed", sha256="", repo=None, revision=None, golden=())
@@ -176,49 +172,6 @@ def average(
             metrics.timing = Timing(**watch.seconds())
             write_json(run.metrics, metrics.model_dump(mode="json"))
     return Run(run.path, metrics, run.report, run.bundle, seen.audit.num_unreadable)
-
-
-class _Answered:
-    """A way's answers to the pictures that count, and what stands between its logits and them, set on validation.
-
-    Args:
-        judge, way: What is asked.
-        seen: The data.
-        shown: Some training rows, which tell what is strange.
-        old: What the first run promised.
-        seed: Of the folds of the calibration.
-    """
-
-    def __init__(self, judge: Judge, way: Way, seen: Survey, shown: Ints, old: TrainSettings, seed: int) -> None:
-        rows, goal = seen.rows, judge.goal
-        self.network = judge.module(way.networks, way.views, _lengths(judge, way))
-        self.shipped = way.networks[0] if not isinstance(self.network, Averaged) else self.network
-        asked = np.concatenate([shown, rows["validation"], rows["test"]])
-        embeddings, logits = judge.ask(self.network, way.views, asked)
-        self.logits: Floats = np.zeros((len(seen.items), logits.shape[1]), np.float32)
-        self.embeddings: Floats = np.zeros((len(seen.items), embeddings.shape[1]), np.float32)
-        self.logits[asked], self.embeddings[asked] = logits, embeddings
-        self.answering: Answering = fit_answering(
-            goal,
-            self.logits,
-            self.embeddings,
-            judge.targets,
-            seen.groups,
-            train=shown,
-            validation=rows["validation"],
-            seed=seed,
-            coverage=old.coverage,
-            false_refusal=old.false_refusal,
-        )
-        self.answers: Floats = self.answering.outputs(self.logits)[goal.answer]
-        side = VIEWS[way.views].wider(judge.preprocessing).size_px
-        both = isinstance(self.network, Averaged)
-        self.onnx = module_to_onnx(
-            self.network if both else way.networks[0].body, size_px=side, outputs=("embedding", "logits") if both else ("embedding",)
-        )
-
-    def outputs(self, rows: Ints) -> dict[str, Any]:
-        return self.answering.outputs(self.logits[rows], self.embeddings[rows])
 
 
 def _mixed(judge: Judge, singles: Sequence[Way], how: str) -> Way:
@@ -248,35 +201,11 @@ def _judge(seen: Survey, member: Member, goal: Task, targets: TargetArray) -> Ju
     return Judge(seen.inputs, goal, member.info.preprocessing, targets, rows, member.settings.engine, spread)
 
 
-def _lengths(judge: Judge, way: Way) -> list[float]:
-    """Of each network's embeddings on validation, so that none outweighs the others when they stand side by side."""
-    if len(way.networks) == 1:
-        return [1.0]
-    ends = np.cumsum([network.body.backbone.num_features for network in way.networks])[:-1]
-    return [float(np.sqrt(np.square(part).sum(axis=1).mean())) or 1.0 for part in np.split(way.embeddings, ends, axis=1)]
-
-
-def _gain(goal: Task, first: _Answered, last: _Answered, targets: TargetArray, rows: Ints, spread: Floats | None, seed: int) -> Gain | None:
+def _gain(goal: Task, first: Answered, last: Answered, targets: TargetArray, rows: Ints, spread: Floats | None, seed: int) -> Gain | None:
     """On the test pictures; None where there are none."""
     if not len(rows):
         return None
     return gain(goal.activation, first.answers[rows], last.answers[rows], targets[rows], spread=spread, seed=seed)
-
-
-def _seconds(judge: Judge, way: Way) -> float:
-    """Of one picture on one core, without reading it: the quickest of a few calls, which other programs delayed least."""
-    side = VIEWS[way.views].wider(judge.preprocessing).size_px
-    engine = open_engine(
-        module_to_onnx(judge.module(way.networks, way.views), size_px=side, outputs=("embedding", "logits")), name=judge.engine
-    )
-    pixels: Pixels = np.random.default_rng(0).integers(0, 256, (_TIMED, side, side, 3), np.uint8)
-    engine(pixels)
-    took = []
-    for _ in range(_TIMES):
-        began = time.perf_counter()
-        engine(pixels)
-        took.append(time.perf_counter() - began)
-    return min(took) / _TIMED
 
 
 def _check(runs: list[str], out: str, how: str, tta: str) -> None:

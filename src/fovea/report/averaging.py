@@ -26,7 +26,7 @@ def told(averaging: Mapping[str, Any]) -> list[str]:
             "that of this run, calibrated anew."
         ]
     taken = _WHAT[averaging["how"]] + (f", with test-time augmentation ({averaging['taken']})" if views != "none" else "")
-    said = [f"Taken, by the validation pictures: {taken}; compared with the best single run, {averaging['before']}."]
+    said = [f"Taken: {taken}; compared with the best single run, {averaging['before']}."]
     if found:
         said.append(_brought(found))
     times = averaging["passes"] / averaging["passes_before"]

@@ -20,7 +20,7 @@ from fovea.evaluation.paired import Doubles, losses
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.loading.stored import StoredPictures
 from fovea.models.averaged import VIEWS, Averaged, Both, mixed
-from fovea.models.heads import create_head
+from fovea.models.heads import Head, create_head
 from fovea.models.network import Network
 from fovea.progress import Progress, say
 from fovea.selection.choose import choose
@@ -110,7 +110,7 @@ def load_member(run: str, data: str, source: Source) -> Member:
     return Member(run, network, info, settings, plan)
 
 
-def _head(asked: str, layers: list[tuple[Floats, Floats]], run: str) -> nn.Module:
+def _head(asked: str, layers: list[tuple[Floats, Floats]], run: str) -> Head:
     import torch
 
     for name in dict.fromkeys([{1: "linear", 2: "mlp"}.get(len(layers), asked), asked]):
