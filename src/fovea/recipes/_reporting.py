@@ -176,9 +176,11 @@ def _map(
     points = [
         Point(None, items[row].path, strata[row] or "none")
         if row not in mistaken
-        else Point(None, items[row].path, strata[row] or "none", mistaken[row].note or mistaken[row].predicted, wrong=True)
+        else Point(None, items[row].path, strata[row] or "none", mistaken[row].predicted, wrong=True)
         for row in rows
     ]
+    if not np.isfinite(vectors[rows]).all():  # of a network that ran away, which the report says elsewhere
+        return None
     return map_of(points, vectors[rows], method=way, split=split, total=len(items), seed=seed)
 
 
