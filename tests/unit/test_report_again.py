@@ -194,6 +194,19 @@ def test_several_runs_stand_on_one_page(tmp_path: Path) -> None:
     assert "No difference is shown" in plain(alike.path.read_text()).split("What to do next")[0]
 
 
+def test_runs_whose_answers_are_not_right_or_wrong_stand_side_by_side(tmp_path: Path) -> None:
+    for name, error in (("a", 1.25), ("b", 2.5)):
+        made(tmp_path / name, 20, task="regression", test={"n": 10, "mae": error, "mae_ci95": [error - 0.5, error + 0.5]})
+    found = fovea.report(tmp_path / "a", tmp_path / "b", out=str(tmp_path / "page.html"))
+    assert (found.comparison, found.to_json()["comparisons"]) == (None, [])
+    assert "their answers are not simply right or wrong" in found.notes[0]
+    said = plain(found.path.read_text())
+    assert "1.25 (0.75 to 1.75)" in said
+    assert "2.5 (2 to 3)" in said
+    assert "The whole run" in said
+    html5lib.HTMLParser(strict=True).parse(found.path.read_text())
+
+
 def test_what_cannot_be_reported(tmp_path: Path, here) -> None:
     old, newer, broken = (Path(made(tmp_path / name, 20)) for name in ("old", "newer", "broken"))
     (newer / "report.json").write_text('{"format": 99, "report": {"title": "x"}}')

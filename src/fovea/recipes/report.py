@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fovea.data import Source, open_source
 from fovea.errors import FoveaError, InputError, OutputError
 from fovea.recipes._embedding_map import redrawn
-from fovea.recipes._reporting import with_pictures
+from fovea.recipes._pictures import with_pictures
 from fovea.recipes._results import command_line
 from fovea.recipes._versus import cost_table, figures_table, versus_of
 from fovea.recipes.compare import Comparison, answers_of, compare

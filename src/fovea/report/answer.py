@@ -1,5 +1,6 @@
 """The first sentence of the page: how often it will be right, and what that was measured on."""
 
+import math
 from dataclasses import dataclass
 
 from fovea.report.data import Json, ReportData
@@ -32,8 +33,10 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
     if len(ranked) > 1:
         return _compared(data, ranked, result)
     if (figure := honest(data, result)) is not None:
-        promise = figure.promise(data.noun)
-        return Answer(promise, figure.caution, figure.tone, figure.basis if "(" in promise else figure.sentence)
+        said = f"How often it will be right on {data.noun}s like yours is not known."
+        if figure.known:
+            said = promise(figure.accuracy, figure.lo, figure.hi, noun=data.noun)
+        return Answer(said, figure.caution, figure.tone, figure.basis if "(" in said else figure.sentence)
     if data.told is not None:
         return _told(data, data.told)
     files = sum(split_sizes(data).values())
@@ -51,6 +54,22 @@ def _told(data: ReportData, told: Told) -> Answer:
     if told.caution or data.told_of == "test":
         return Answer(told.sentence, told.caution, told.tone)
     return Answer(told.sentence, NO_TEST.format(noun=data.noun), "caution")
+
+
+def promise(accuracy: float, lo: float, hi: float, *, noun: str) -> str:
+    """How often it will be right.
+
+    Args:
+        accuracy, lo, hi: 0 to 1, with the ends of its 95 % interval.
+        noun: What one input is called.
+    """
+    like = f"on {noun}s like yours"
+    whole = round(100 * accuracy)
+    if whole == 100:  # "100 times in 100" would be a promise that nobody can keep
+        return f"It will almost always be right {like}: at least {math.floor(100 * lo)} times in 100."
+    if whole == 0:
+        return f"It will hardly ever be right {like}: at most {math.ceil(100 * hi)} times in 100."
+    return f"It will be right about {whole} times in 100 ({share(lo)} to {share(hi)}) {like}."
 
 
 def too_close(best: Json, second: Json) -> bool:

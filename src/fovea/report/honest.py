@@ -1,11 +1,10 @@
 """Which figure is the honest one: hidden in turn where pictures are few, without those that leaked, and whether anything was learned at all."""
 
-import math
 from dataclasses import dataclass
 
 from fovea.report.data import Json, ReportData
 from fovea.report.measured import Measured
-from fovea.report.words import between, count, percent, quoted, share
+from fovea.report.words import between, count, percent, quoted
 from fovea.tasks.told import Tone
 
 NO_TEST = "There was no test split. The validation {noun}s also helped to choose settings, so expect a little less on new ones."
@@ -46,18 +45,6 @@ class Honest:
     def sentence(self) -> str:
         """Both as one text."""
         return f"{self.basis} {self.expect}".strip()
-
-    def promise(self, noun: str) -> str:
-        """What the page opens with; `noun` is what one input is called."""
-        like = f"on {noun}s like yours"
-        if not self.known:
-            return f"How often it will be right {like} is not known."
-        whole = round(100 * self.accuracy)
-        if whole == 100:  # "100 times in 100" would be a promise that nobody can keep
-            return f"It will almost always be right {like}: at least {math.floor(100 * self.lo)} times in 100."
-        if whole == 0:
-            return f"It will hardly ever be right {like}: at most {math.ceil(100 * self.hi)} times in 100."
-        return f"It will be right about {whole} times in 100 ({share(self.lo)} to {share(self.hi)}) {like}."
 
 
 def honest(data: ReportData, result: Measured | None) -> Honest | None:
