@@ -26,11 +26,11 @@ def chosen_rows(labels: Sequence[str], wrong: Sequence[int], *, most: int = MOST
     spread = {name: iter([rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]) for name, rows in left.items()}
     while spread and len(taken) < most:
         for name in list(spread):
-            row = next(spread[name], None)
-            if row is None:
+            following = next(spread[name], None)
+            if following is None:
                 del spread[name]
             elif len(taken) < most:
-                taken.append(row)
+                taken.append(following)
     return taken
 
 

@@ -1,7 +1,7 @@
 """From a finished training to the plain values that a report shows."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.audit.survey import Survey
-from fovea.data import Source, decode
-from fovea.errors import DataError, UnreadableImage
+from fovea.data import Source
+from fovea.errors import DataError
 from fovea.export.bundles import NUM_COMPARED
 from fovea.files import json_text, write_atomic
-from fovea.loading.parallel import map_ordered
 from fovea.loading.pictures import load_picture
 from fovea.recipes._embedding_map import Way, chosen_rows, map_of
+from fovea.recipes._pictures import with_pictures
 from fovea.report import Mistake, ReportData, Thumb, write_report
 from fovea.report.confused import MOST_EACH, MOST_PAIRS
 from fovea.report.data import EmbeddingMap, Explanations, Point
-from fovea.report.kept import picture_paths, read_report, report_json
-from fovea.report.pictures import shrunk
+from fovea.report.kept import report_json
 from fovea.tasks import Task
 from fovea.tasks.told import Wrong
 from fovea.training.loop import Epoch
@@ -28,7 +27,6 @@ from fovea.training.run import Metrics, RunFolder
 from fovea.transforms.preprocessing import Preprocessing
 from fovea.types import Floats, Item, Pixels, Split
 
-_THUMB_PX = 160
 _EXAMPLES_A_CLASS = 4
 _MOST_CLASSES_SHOWN = 12
 _MOST_MISTAKES = 24
@@ -124,25 +122,6 @@ def write_train_report(
     write_report(run.report, with_pictures(plain["report"], source))
 
 
-def with_pictures(plain: Any, source: Source | None) -> ReportData:
-    """What `report.json` holds, with the pictures that it names, as far as they can be had.
-
-    Args:
-        plain: The value of its `report`.
-        source: The data; None leaves all pictures out.
-    """
-    found: dict[str, Pixels | None] = {}
-    if source is not None:
-        at = {item.path: item for item in source.items}
-        wanted = [at[path] for path in picture_paths(plain) if path in at]
-        found = dict(zip([item.path for item in wanted], map_ordered(_reader(source), wanted), strict=True))
-    return read_report(plain, found.get)
-
-
-def _reader(source: Source) -> Callable[[Item], Pixels | None]:
-    return lambda item: _thumbnail(source, item)
-
-
 def _examples(source: Source, seen: Survey) -> list[Thumb]:
     """A few training pictures of each class, label or part of the range."""
     taken: Counter[str] = Counter()
@@ -179,14 +158,9 @@ def _map(
     points = [
         Point(None, items[row].path, strata[row] or "none")
         if row not in mistaken
-        else Point(None, items[row].path, strata[row] or "none", mistaken[row].note or mistaken[row].predicted, wrong=True)
+        else Point(None, items[row].path, strata[row] or "none", mistaken[row].predicted, wrong=True)
         for row in rows
     ]
-    return map_of(points, vectors[rows], method=way, split=split, total=len(items), seed=seed)
-
-
-def _thumbnail(source: Source, item: Item) -> Pixels | None:
-    try:
-        return shrunk(decode(source.read(item), path=item.path, min_side_px=_THUMB_PX).pixels)
-    except UnreadableImage:
+    if not np.isfinite(vectors[rows]).all():  # of a network that ran away, which the report says elsewhere
         return None
+    return map_of(points, vectors[rows], method=way, split=split, total=len(items), seed=seed)

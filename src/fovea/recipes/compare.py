@@ -16,6 +16,8 @@ from fovea.training.run import Metrics, RunFolder, load_metrics
 _LEVEL = 0.05  # of the p-value below which a difference counts as shown
 _COLUMNS = ("path", "true", "predicted")
 
+Answers = dict[str, tuple[str, str]]  # path -> (true class, predicted class)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -119,7 +121,7 @@ def compare(*runs: str | Path, seed: int = 0) -> Comparison:
             expected="two or more different runs",
             fix="fovea compare RUN_A RUN_B",
         )
-    answers = {name: _answers(name) for name in names}
+    answers = {name: answers_of(name) for name in names}
     first, *others = names
     counted = [_counted(first, other, answers) for other in others]
     p_values = [mcnemar(only_first, only_second) for *_, only_first, only_second in counted]
@@ -134,7 +136,7 @@ def _chance(p_value: float) -> str:
     return f"{p_value:.1%} of the time" if p_value >= 0.001 else "less than once in 1,000 times"
 
 
-def _answers(run: str) -> dict[str, tuple[str, str]]:
+def answers_of(run: str) -> Answers:
     """Path -> (true class, predicted class) of every test picture.
 
     Raises:
@@ -166,7 +168,7 @@ def _answers(run: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _counted(first: str, second: str, answers: dict[str, dict[str, tuple[str, str]]]) -> tuple[int, int, int, int, int]:
+def _counted(first: str, second: str, answers: dict[str, Answers]) -> tuple[int, int, int, int, int]:
     """Common pictures, right of the first, right of the second, and those that only the first, and only the second, had right."""
     a, b = answers[first], answers[second]
     common = sorted(a.keys() & b.keys())
@@ -191,7 +193,7 @@ def _counted(first: str, second: str, answers: dict[str, dict[str, tuple[str, st
     return len(common), int(right[:, 0].sum()), int(right[:, 1].sum()), int(right[only, 0].sum()), int(right[only, 1].sum())
 
 
-def _notes(pairs: tuple[Pair, ...], answers: dict[str, dict[str, tuple[str, str]]]) -> tuple[str, ...]:
+def _notes(pairs: tuple[Pair, ...], answers: dict[str, Answers]) -> tuple[str, ...]:
     told = []
     for pair in pairs:
         sizes = len(answers[pair.first]), len(answers[pair.second])

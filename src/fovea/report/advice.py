@@ -48,6 +48,10 @@ def advise(data: ReportData) -> list[Advice]:
     if result is None and data.told is not None:
         found += [Advice(headline, detail, important=data.told.tone == "bad", see="wrong") for headline, detail in data.told.advice]
     found += [advice for data_rule in _DATA_RULES for advice in data_rule(data)]
+    if not found and data.versus:
+        found.append(
+            Advice("Take the one that is really better, if its cost suits you.", "Its own report says what limits it.", see="versus")
+        )
     if not found:
         found.append(
             Advice(
@@ -203,6 +207,14 @@ def _compared(data: ReportData) -> Iterator[Advice]:
     if len(rows) < 2:
         return
     best, second = rows[:2]
+    if data.versus:
+        if not any(each.better for each in data.versus):
+            yield Advice(
+                "No difference is shown.",
+                f"Take the one that costs less, or measure with more {data.compared_on} {data.noun}s.",
+                see="versus",
+            )
+        return
     if too_close(best, second):
         yield Advice(
             f"{quoted(best['name'])} and {quoted(second['name'])} are too close to call.",

@@ -105,6 +105,17 @@ def _compared(data: ReportData, ranked: list[Json], result: Measured | None) -> 
     sentence += "."
     if result is not None and result.accuracy != best[0]["accuracy"]:
         sentence += f" The one that was kept was right on {percent(result.accuracy)}."
+    if data.versus:  # asked about the same pictures, which tells more than two intervals that overlap
+        shown = [each for each in data.versus if each.better]
+        if not shown:
+            return Answer(sentence, "No difference is shown: chance alone could set equally good ones so far apart.", "caution")
+        told = [
+            f"{quoted(each.better)} is really better than {quoted(each.first if each.better == each.second else each.second)}"
+            for each in shown
+        ]
+        return Answer(
+            sentence, basis=f"Asked about the same {data.noun}s: {'; '.join(told[:3])}{'; and more below' if len(told) > 3 else ''}."
+        )
     close = [row for row in ranked if too_close(best[0], row)]
     if len(close) == len(ranked):
         return Answer(sentence, "They are so close that their order may be luck.", "caution")

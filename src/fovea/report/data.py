@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fovea.tasks.told import Scatter, Told
+from fovea.tasks.told import Scatter, Table, Told
 from fovea.types import Pixels
 
 Json = Mapping[str, Any]  # an object as it stands in metrics.json, audit.json or a row of history.csv
@@ -208,6 +208,7 @@ class ReportData:
         scatters: Answers against truth on that split, for numbers.
         comparison: Trainings to set side by side, [{name, accuracy, accuracy_ci95, loss, seconds, history, n}].
         versus: Trainings that were compared picture by picture.
+        tables: Further figures of the compared trainings.
         plots: Drawn elsewhere.
         tried: Ways to learn that "auto" compared, as in metrics.json: {name, n, accuracy, accuracy_ci95, seconds, verdict}.
         compared_on: The split that they were measured on.
@@ -244,6 +245,7 @@ class ReportData:
     scatters: Sequence[Scatter] = ()
     comparison: Sequence[Json] = ()
     versus: Sequence[Versus] = ()
+    tables: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
     tried: Sequence[Json] = ()
     compared_on: str = "test"

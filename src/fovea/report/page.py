@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,7 +33,7 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 def render(data: ReportData) -> str:
     """The whole page as text."""
     result = measured(data)
-    common = {"data": data, "result": result, "noun": data.noun, "comparison": [*data.comparison][:MOST], "most": MOST}
+    common: dict[str, Any] = {"data": data, "result": result, "noun": data.noun, "comparison": [*data.comparison][:MOST], "most": MOST}
     # Advice may point to a section only where the page has it.
     found = [(section, content) for section in SECTIONS if (content := section.content(data, result)) is not None]
     common["anchors"] = {section.name for section, _ in found} | {"findings", "mistakes"}

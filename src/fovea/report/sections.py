@@ -116,7 +116,7 @@ def _comparison(data: ReportData, result: Measured | None) -> Content:
 
 
 def _versus(data: ReportData, result: Measured | None) -> Content:
-    if not data.versus:
+    if not data.versus and not data.tables:
         return None
     return {"versus": [(each, [picture_of(m) for m in each.disagreed]) for each in data.versus]}
 
