@@ -100,7 +100,7 @@ COMMANDS = {
         "out",
         "seed",
         "overwrite",
-    ],  # fmt: skip
+    ],
     "report": ["runs", "out", "data", "embedding_map", "show", "seed"],
     "bundle": ["backbone", "weights", "out", "classes", "image_size", "keep_weights", "overwrite"],
     "models": ["name", "image_size"],
