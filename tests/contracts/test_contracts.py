@@ -134,7 +134,7 @@ BUNDLE = [
     "versions",
     "opset",
 ]
-RUN_FILES = ["audit.json", "bundle", "checkpoint", "history.csv", "metrics.json", "predictions.csv", "report.html"]
+RUN_FILES = ["audit.json", "bundle", "checkpoint", "history.csv", "metrics.json", "predictions.csv", "report.html", "report.json"]
 MODEL_FIELDS = ["name", "num_parameters", "image_size_px", "weights", "licence"]
 
 
