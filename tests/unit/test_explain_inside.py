@@ -12,7 +12,6 @@ from PIL import Image
 import fovea
 from fovea.bundle import load_bundle
 from fovea.errors import BundleError, InputError, UnknownName
-from fovea.recipes._inside import Inside
 from fovea.recipes.explain import Explanations
 from fovea.training.run import Run
 
@@ -49,18 +48,20 @@ def test_the_bundle_brings_training_pictures_along(probe_run: Run, photo: str) -
 
 def test_examples_are_named_and_drawn(probe_run: Run, photo: str, tmp_path: Path) -> None:
     found = fovea.explain(str(probe_run.path), photo, view="examples", out=str(tmp_path / "out"))
-    assert isinstance(found, Inside)
+    assert found.inside is not None
+    assert found.exit_code == 0
     [row] = found.to_json()["examples"]
     assert row["for"][0]["label"] == row["answer"]
     assert row["against"][0]["label"] != row["answer"]
-    [drawing] = found.written
+    [drawing] = found.inside.written
     assert Image.open(drawing).size[0] > 1000
     assert f"{photo}: {row['answer']}" in found.to_text()
 
 
 def test_views_of_a_run(probe_run: Run, photo: str, tmp_path: Path) -> None:
     found = fovea.explain(str(probe_run.path), view="filters", out=str(tmp_path / "filters"))
-    assert next(path.name for path in found.written).startswith("filters_1_")
+    assert found.inside is not None
+    assert next(path.name for path in found.inside.written).startswith("filters_1_")
     found = fovea.explain(str(probe_run.path), photo, view="maps", stage=1, channel=3, out=str(tmp_path / "maps"))
     assert [each["channels"] for each in found.to_json()["maps"]] == [[3]]
     with pytest.raises(UnknownName, match="did you mean filters"):

@@ -1,11 +1,13 @@
 """`fovea explain --view`: the view inside a network, and training pictures as examples; drawn into a folder."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fovea.bundle import Bundle, load_bundle
 from fovea.bundle.neighbours import Examples
@@ -13,12 +15,13 @@ from fovea.data import decode, open_source
 from fovea.errors import FoveaError, InputError
 from fovea.explain.drawing import contact_sheet, png
 from fovea.explain.opening import network_of
-from fovea.explain.view import VIEWS, Asked, Picture, Seen, look_inside
 from fovea.files import write_atomic
-from fovea.models.network import PixelBackbone
 from fovea.progress import Progress
 from fovea.recipes.predict import _readers
 from fovea.types import Pixels
+
+if TYPE_CHECKING:
+    from fovea.models.network import PixelBackbone
 
 EXAMPLES = "examples"
 _EACH, _THUMB_PX = 5, 180
@@ -65,6 +68,8 @@ def look(
         UnreadableImage: A picture cannot be decoded.
     """
     if view != EXAMPLES:
+        from fovea.explain.view import VIEWS  # torch, from here on
+
         VIEWS[view]  # a name that does not exist is told before anything is opened
     if out is None and view != EXAMPLES:
         raise InputError(
@@ -116,7 +121,9 @@ def show_inside(
     Raises:
         UnknownName, InputError: No such view, stage or channel, or nothing to look at.
     """
-    seen: Seen = look_inside(view, Asked(body, size_px, [Picture(name, pixels) for name, pixels in pictures], stage, channel))
+    from fovea.explain.view import Asked, Picture, look_inside
+
+    seen = look_inside(view, Asked(body, size_px, [Picture(name, pixels) for name, pixels in pictures], stage, channel))
     written = tuple(write_atomic(Path(out) / f"{name}.png", png(pixels)) for name, pixels in seen.drawings.items())
     return Inside(view, written, dict(seen.facts), tuple(seen.lines))
 

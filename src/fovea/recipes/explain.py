@@ -40,6 +40,7 @@ class Explanations:
     files: list[str] = field(default_factory=list)  # the sheets, one for each explanation, where they were written
     out: str | None = None
     check: Check | None = None  # how far the method can be believed, where that was asked
+    inside: Inside | None = None  # what a view has shown, where one was asked for in place of explanations
 
     @property
     def exit_code(self) -> int:
@@ -52,6 +53,8 @@ class Explanations:
         return self.explanations[0][1].heat
 
     def to_json(self) -> dict[str, Any]:
+        if self.inside is not None:
+            return self.inside.to_json()
         rows = []
         for index, (path, found) in enumerate(self.explanations):
             files = {"sheet": self.files[index], "raw": self.files[index].removesuffix(".png") + ".npz"} if self.files else {}
@@ -60,6 +63,8 @@ class Explanations:
         return {"explanations": rows, "errors": errors} | ({"check": self.check.to_json()} if self.check else {})
 
     def to_text(self) -> str:
+        if self.inside is not None:
+            return printable(self.inside.to_text())
         lines = []
         for path, found in self.explanations:
             at = found.to_json()["hottest"]
@@ -94,7 +99,7 @@ def explain(
     out: str | None = None,
     seed: int = 0,
     overwrite: bool = False,
-) -> Explanations | Inside:
+) -> Explanations:
     """Show what in a picture an answer comes from, as a heat map.
 
     Args:
@@ -129,7 +134,7 @@ def explain(
             f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite"
         )
     if view is not None:
-        return look(view, model, pictures, out, stage=stage, channel=channel)
+        return Explanations([], out=out, inside=look(view, model, pictures, out, stage=stage, channel=channel))
     opened = open_subject(model, method="integrated_gradients" if animate else method, layer=layer)
     target = _target(class_, opened.subject)
     asked = _asked(pictures, opened)
