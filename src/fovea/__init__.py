@@ -20,7 +20,6 @@ __version__ = "0.1.0"
 _PLACES = {
     "open_source": "fovea.data",
     "create_backbone": "fovea.models.backbone",
-    "list_backbones": "fovea.models.backbone",
     "load_bundle": "fovea.bundle",
     "FoveaError": "fovea.errors",
 }

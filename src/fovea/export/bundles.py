@@ -73,18 +73,12 @@ class Trained:
 
     def maps(self, pixels: Pixels) -> Floats | None:
         """The backbone's coarsest maps (B, C, h, w), in torch, where their means over places are the embedding; else None."""
-        if _linear_head(self) is None or self.network.body.backbone.pooling not in (None, "avg"):
+        if isinstance(self.network, Averaged) or _linear_head(self) is None or self.network.body.backbone.pooling not in (None, "avg"):
             return None
         body = self.network.body
-        modes = [(part, part.training) for part in self.network.modules()]
-        self.network.eval()
-        try:
-            with torch.inference_mode():
-                x = body.scaled(torch.from_numpy(pixels))
-                maps, embedding = body.backbone.forward_maps(x)[-1], body(torch.from_numpy(pixels))
-        finally:
-            for part, training in modes:
-                part.training = training
+        with evaluating(self.network), torch.inference_mode():
+            x = body.scaled(torch.from_numpy(pixels))
+            maps, embedding = body.backbone.forward_maps(x)[-1], body(torch.from_numpy(pixels))
         means = maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps
         if means.shape != embedding.shape or not torch.allclose(means, embedding, rtol=1e-4, atol=1e-4 * float(embedding.abs().max())):
             return None
@@ -186,6 +180,8 @@ def _linear_head(trained: Trained) -> tuple[Floats, Floats] | None:
     if isinstance(trained.network, Network):
         layers = trained.network.head.arrays()
         return layers[0] if len(layers) == 1 else None
+    if isinstance(trained.network, Averaged):
+        return None
     backbone = trained.network.body.backbone
     layer = backbone.get_submodule(backbone.classifier_name)
     if not isinstance(layer, nn.Linear):
