@@ -64,7 +64,7 @@ def _told(data: ReportData, curve: Json, result: Measured | None) -> str:
     )
     if not more:
         return f"{seen} What more {data.noun}s would bring cannot be told: {curve['note']}."
-    if result is not None and last["accuracy_ci95"][0] <= (result.guess_accuracy or 0.0):
+    if result is not None and last["accuracy_ci95"][0] <= max(result.guess_accuracy or 0.0, 1 / max(len(data.class_names), 1)):
         return f"{seen} That is no better than guessing, so nothing suggests that more {data.noun}s of this kind would help."
     said = " ".join(
         f"With {f['n'] - curve['now']:,} more {data.noun}s like these ({f['n']:,} to learn from), expect {_gain(f)}." for f in more

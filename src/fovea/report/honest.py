@@ -68,13 +68,16 @@ def honest(data: ReportData, result: Measured | None) -> Honest | None:
 def _judged(
     data: ReportData, accuracy: float, lo: float, hi: float, n: int, basis: str, guess: str | None, guess_accuracy: float | None, why: str
 ) -> Honest:  # fmt: skip
-    learned = guess_accuracy is None or lo > guess_accuracy
+    even = 1 / max(len(data.class_names), 1)  # a class that happens to be rare among the measured ones makes guessing no worse
+    learned = guess_accuracy is None or lo > max(guess_accuracy, even)
     leaked, expect = "left out" if _num_left_out(data) else "", f"On {data.noun}s like these, expect between {between(lo, hi)}."
     if learned or guess_accuracy is None:
         return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, learned, leaked, why, "caution" if why else "plain")
-    same = "the commonest class" if guess is None else quoted(guess)
+    same = "always answering " + ("the commonest class" if guess is None else quoted(guess))
+    if guess_accuracy < lo:
+        same, guess_accuracy = "guessing", even
     caution = (
-        f"Nothing was learned, as far as can be told: this is no better than always answering {same}, which is right "
+        f"Nothing was learned, as far as can be told: this is no better than {same}, which is right "
         f"{percent(guess_accuracy)} of the time. It has not been shown to have learned anything."
     )
     return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, False, leaked, f"{caution} {why}".strip(), "bad")

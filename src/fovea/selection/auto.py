@@ -245,7 +245,8 @@ class Auto(Strategy):
         similar = "stage=" not in max(probes, key=lambda way: way.accuracy).backbone
         much = len(own) / len(np.unique(own)) >= _MUCH
         commonest = float(np.bincount(own).max() / len(own))
-        if all(wilson(int(way.right.sum()), len(own))[0] <= commonest for way in probes):
+        confidence = 1 - 0.05 / len(probes)  # the best of several is often above chance by luck (Bonferroni)
+        if all(wilson(int(way.right.sum()), len(own), confidence=confidence)[0] <= commonest for way in probes):
             self.said.append(
                 f"no probe was shown to be right more often than always naming the commonest class would be ({commonest:.1%}): what the backbones see "
                 "does not tell these classes apart, or the labels are wrong"

@@ -179,7 +179,7 @@ class Run:
                 range(len(found.confusion)), key=lambda row: sum(learned["confusion"][row])
             )  # of what it learned from, as in the report
             share = sum(found.confusion[commonest]) / found.n
-            if found.accuracy_ci95[0] <= share:
+            if found.accuracy_ci95[0] <= max(share, 1 / len(self.metrics.class_names)):
                 name = self.metrics.class_names[commonest]
                 lines.append(
                     f"nothing was learned, as far as can be told: that is not shown to be better than always answering {name!r}, which is right on {share:.1%}"
