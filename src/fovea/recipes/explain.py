@@ -109,11 +109,11 @@ def explain(
     done: list[tuple[str, Pixels | Floats, Explanation]] = []
     errors: list[tuple[str, UnreadableImage]] = []
     with Progress("explaining", total=len(asked)) as bar:
-        for path, found in _explained(asked, opened, method, target, seed):
-            if isinstance(found, UnreadableImage):
-                errors.append((path, found))
+        for path, answer in _explained(asked, opened, method, target, seed):
+            if isinstance(answer, UnreadableImage):
+                errors.append((path, answer))
             else:
-                done.append((path, *found))
+                done.append((path, *answer))
             bar.advance(1)
     names = _file_names([path for path, *_ in done])
     if out is not None:
@@ -216,14 +216,17 @@ def _file_names(paths: Sequence[str]) -> list[str]:
 
 
 def _write(folder: Path, name: str, path: str, pixels: Pixels | Floats, found: Explanation, opened: Opened) -> None:
-    photo = pixels if pixels.dtype == np.uint8 else _shown(pixels)
+    photo = _shown(pixels)
     are_shares = not isinstance(opened.bundle, Bundle) or opened.bundle.task.activation != "identity"
     title = f"{Path(path).name}: what speaks for {found.target_name} ({found.method})"
     write_atomic(folder / name, png(sheet(photo, found.heat, list(found.top) if are_shares else [], title)))
     write_atomic(folder / (name.removesuffix(".png") + ".npz"), pack_arrays({"heat": found.heat, "evidence": found.evidence}))
 
 
-def _shown(floats: Floats) -> Pixels:
-    """Prepared floats as a picture for people: stretched to what it holds."""
+def _shown(pixels: Pixels | Floats) -> Pixels:
+    """The picture for people; prepared floats are stretched to what they hold."""
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    floats = np.asarray(pixels, np.float32)
     low, high = float(floats.min()), float(floats.max())
     return ((floats - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
