@@ -141,11 +141,11 @@ def explain(
     done: list[tuple[str, Pixels | Floats, Explanation]] = []
     errors: list[tuple[str, UnreadableImage]] = []
     with Progress("explaining", total=len(asked)) as bar:
-        for path, found in _explained(asked, opened, method, target, seed):
-            if isinstance(found, UnreadableImage):
-                errors.append((path, found))
+        for path, answer in _explained(asked, opened, method, target, seed):
+            if isinstance(answer, UnreadableImage):
+                errors.append((path, answer))
             else:
-                done.append((path, *found))
+                done.append((path, *answer))
             bar.advance(1)
     names = _file_names([path for path, *_ in done])
     if out is not None:
