@@ -26,6 +26,7 @@ _COCO = "data/coco128"
 NEEDS = (_COCO, WEIGHTS)
 
 _METHODS = ("gradcam", "cam")
+_FEW_CLASSES = 4
 _TRAIN = (
     "train", "shapes", "--strategy", "scratch", "--backbone", "convnet:variant=28", "--image-size", "64", "--augment", "none",
     "--epochs", "16", "--patience", "16", "--batch-size", "16",
@@ -120,6 +121,11 @@ def _figures(title: str, bundle: "Bundle", pictures: "list[Boxed]", limit: Limit
             ),
             _mean(f"{title}: {method}, heat inside", inside, mean_interval(inside)),
         ]
+        if len(bundle.class_names) <= _FEW_CLASSES:  # a network may know one class by what is there, and the other by what is not
+            answered = bundle.outputs(np.stack([pixels for _, pixels, _, _ in pictures]))[bundle.task.answer].argmax(axis=1)
+            for number, name in enumerate(bundle.class_names):
+                mine = [point for point, each in zip(right, answered, strict=True) if each == number]
+                figures += [share(f"{title}: {method}, answered {name}", sum(mine), len(mine))] if mine else []
     return figures
 
 

@@ -71,5 +71,5 @@ def test_an_unknown_name_offers_the_near_ones(toy_fovea: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=toy_fovea, env={"PYTHONPATH": str(toy_fovea)}, capture_output=True, text=True)
     assert done.stdout.splitlines() == [
         "fovea has no 'trian': did you mean train?",
-        "fovea has no 'zzz': it has FoveaError, __version__, audit, create_backbone, list_backbones, load_bundle, open_source, train",
+        "fovea has no 'zzz': it has FoveaError, __version__, audit, create_backbone, load_bundle, open_source, train",
     ]

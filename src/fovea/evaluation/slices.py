@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fovea.embeddings.project import principal
 from fovea.metrics.intervals import wilson
 from fovea.types import SPLITS, Floats, Item, PictureFacts
 
@@ -154,13 +155,10 @@ def _by_cluster(embeddings: Floats | None, seed: int) -> Iterator[tuple[str, str
         return
     from scipy.cluster.vq import kmeans2  # heavy, and nothing else needs it
 
-    vectors = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
-    values, turn = np.linalg.eigh(vectors.T @ vectors if vectors.shape[1] <= len(vectors) else vectors @ vectors.T)
-    values, turn = np.maximum(values[::-1][:_WIDTH], 0), turn[:, ::-1][:, :_WIDTH]
-    reduced = vectors @ turn if vectors.shape[1] <= len(vectors) else turn * np.sqrt(values)
-    if not values[0] > 0:
+    reduced, _ = principal(embeddings, most=_WIDTH)
+    if not reduced.any():
         return
-    number = min(_MOST_CLUSTERS, len(vectors) // _OF_A_CLUSTER)
+    number = min(_MOST_CLUSTERS, len(reduced) // _OF_A_CLUSTER)
     _, own = kmeans2(reduced, number, minit="++", seed=np.random.default_rng(seed), missing="warn") if number > 1 else (None, np.zeros(1))
     for place, (cluster, _) in enumerate(Counter(own.tolist()).most_common()):
         yield "cluster", f"look-alikes {place + 1}", np.flatnonzero(own == cluster)

@@ -24,8 +24,8 @@ class BundleSubject(Subject):
         self.bundle = bundle
         self.class_names = tuple(bundle.class_names)
         self._has_maps = FEATURES in bundle.engine.output_names
-        offered: list[Need] = (["maps"] if self._has_maps else []) + (["pooled_head"] if self._has_maps and bundle.head else [])
-        self.offers = frozenset(offered)
+        offered: dict[Need, bool] = {"maps": self._has_maps, "pooled_head": self._has_maps and bundle.head is not None}
+        self.offers = frozenset(need for need, has in offered.items() if has)
         self.layer = FEATURES if self._has_maps else ""
         self._last: tuple[Any, dict[str, Floats]] | None = None
 
@@ -57,7 +57,8 @@ class BundleSubject(Subject):
     def pooled_head(self, target: int) -> Floats:
         if self.bundle.head is None:
             raise RuntimeError("this bundle brings no head")
-        return self.bundle.head[0][target]
+        weights: Floats = self.bundle.head[0][target]
+        return weights
 
     def _scores(self, outputs: dict[str, Floats], target: int) -> Floats:
         if self.bundle.head:

@@ -53,7 +53,7 @@ def overlay(photo: Pixels, heat: Floats, *, colours: ColourMap = "viridis") -> P
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None].astype(np.float32)
     low, high = _VEIL
     veil = (low + (high - low) * np.clip(heat, 0, 1))[:, :, None]
-    return np.rint((1 - veil) * grey + veil * colour(heat, colours=colours)).astype(np.uint8)  # type: ignore[no-any-return]
+    return np.rint((1 - veil) * grey + veil * colour(heat, colours=colours)).astype(np.uint8)
 
 
 def sheet(

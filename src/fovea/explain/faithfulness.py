@@ -132,7 +132,7 @@ def stability(explain: Explainer, pixels: Pixels, heat: Floats, *, deviation: fl
 def centre_prior(height: int, width: int) -> Floats:
     """Heat (H, W) that knows nothing of the picture: a hill in its middle, since that is where people put things."""
     rows, columns = (((np.arange(side) + 0.5) / side - 0.5) / _CENTRE for side in (height, width))
-    return np.exp(-0.5 * (rows[:, None] ** 2 + columns[None, :] ** 2)).astype(np.float32)  # type: ignore[no-any-return]
+    return np.exp(-0.5 * (rows[:, None] ** 2 + columns[None, :] ** 2)).astype(np.float32)
 
 
 def random_heat(height: int, width: int, rng: np.random.Generator) -> Floats:

@@ -100,7 +100,8 @@ class NetworkSubject(Subject):
         if self._last is None:
             raise RuntimeError("a head is asked for while a picture is explained")
         _, gradient = self.maps_and_gradients(self._last.pixels, target)
-        return gradient.sum(axis=(1, 2))  # the score is linear in the maps: of a mean's weight each place has its part
+        weights: Floats = gradient.sum(axis=(1, 2))
+        return weights  # the score is linear in the maps: of a mean's weight each place has its part
 
     # --- what only a network gives
 
@@ -253,7 +254,7 @@ class NetworkSubject(Subject):
         found: list[torch.Tensor] = []
         asked = self.task
         try:
-            self.task = _Everything(found)
+            self.task = _Everything(found)  # type: ignore[assignment]
             self.scores_of_edited(pixels, 0, edit, 8)
         except RuntimeError:
             return False

@@ -199,7 +199,7 @@ def _shipped_head(trained: Trained) -> dict[str, Floats]:
 
 def _agreed(trained: Trained, model: bytes, pictures: Pixels, maps: Mapping[str, Floats]) -> dict[str, Arrays]:
     """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
-    expected = trained.reference(pictures) | maps
+    expected = trained.reference(pictures) | dict(maps)
     answers = open_engine(model)(pictures, tuple(expected))
     told = differences(answers, expected)
     if told or not trained.task.agrees(expected, answers, tolerance=TOLERANCE):

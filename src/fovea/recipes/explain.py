@@ -141,18 +141,18 @@ def explain(
     done: list[tuple[str, Pixels | Floats, Explanation]] = []
     errors: list[tuple[str, UnreadableImage]] = []
     with Progress("explaining", total=len(asked)) as bar:
-        for path, found in _explained(asked, opened, method, target, seed):
-            if isinstance(found, UnreadableImage):
-                errors.append((path, found))
+        for path, answer in _explained(asked, opened, method, target, seed):
+            if isinstance(answer, UnreadableImage):
+                errors.append((path, answer))
             else:
-                done.append((path, *found))
+                done.append((path, *answer))
             bar.advance(1)
     names = _file_names([path for path, *_ in done])
     if out is not None:
-        for name, (path, pixels, found) in zip(names, done, strict=True):
-            _write(Path(out), name, path, pixels, found, opened, colours)
+        for name, (path, pixels, explanation) in zip(names, done, strict=True):
+            _write(Path(out), name, path, pixels, explanation, opened, colours)
             if animate:
-                _animate(Path(out) / f"{name.removesuffix('.png')}.{animate}", pixels, found, opened, animate)
+                _animate(Path(out) / f"{name.removesuffix('.png')}.{animate}", pixels, explanation, opened, animate)
         _write_contact(Path(out), done, colours)
     table = check_methods(opened.subject, _of_bytes([pixels for _, pixels, _ in done]), [method], seed=seed) if check and done else None
     result = Explanations([(path, found) for path, _, found in done], errors, names if out is not None else [], out, table)
@@ -252,7 +252,7 @@ def _file_names(paths: Sequence[str]) -> list[str]:
 
 
 def _write(folder: Path, name: str, path: str, pixels: Pixels | Floats, found: Explanation, opened: Opened, colours: ColourMap) -> None:
-    photo = pixels if pixels.dtype == np.uint8 else _shown(pixels)
+    photo = _photo(pixels)
     are_shares = not isinstance(opened.bundle, Bundle) or opened.bundle.task.activation != "identity"
     title = f"{Path(path).name}: what speaks for {found.target_name} ({found.method})"
     write_atomic(folder / name, png(sheet(photo, found.heat, list(found.top) if are_shares else [], title, colours=colours)))
@@ -266,7 +266,7 @@ def _write_contact(folder: Path, done: Sequence[tuple[str, Pixels | Floats, Expl
     tiles = [
         (
             f"{found.target_name}: {Path(path).name}",
-            overlay(pixels if pixels.dtype == np.uint8 else _shown(pixels), found.heat, colours=colours),
+            overlay(_photo(pixels), found.heat, colours=colours),
         )
         for path, pixels, found in done[:_MOST_TILES]
     ]
@@ -298,7 +298,9 @@ def _of_bytes(pictures: Sequence[Pixels | Floats]) -> list[Pixels]:
     return [pixels.astype(np.uint8, copy=False) for pixels in pictures]
 
 
-def _shown(floats: Floats) -> Pixels:
-    """Prepared floats as a picture for people: stretched to what it holds."""
-    low, high = float(floats.min()), float(floats.max())
-    return ((floats - low) / max(high - low, 1e-12) * 255).astype(np.uint8)
+def _photo(pixels: Pixels | Floats) -> Pixels:
+    """A picture for people: bytes as they are, prepared floats stretched to what they hold."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    low, high = float(pixels.min()), float(pixels.max())
+    return ((pixels - low) / max(high - low, 1e-12) * 255).astype(np.uint8)

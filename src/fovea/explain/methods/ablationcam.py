@@ -43,4 +43,5 @@ def ablationcam(subject: NetworkSubject, pixels: Any, target: int, *, seed: int 
             return changed
 
         lost[start : start + count] = whole - subject.scores_of_edited(pixels, target, without, count)
-    return np.maximum(np.einsum("c,chw->hw", lost, maps), 0)
+    evidence: Floats = np.maximum(np.einsum("c,chw->hw", lost, maps), 0)
+    return evidence

@@ -43,4 +43,5 @@ def attention_rollout(subject: NetworkSubject, pixels: Any, target: int, *, seed
     prefix = count - math.prod(grid)
     seen = flow[0] if prefix else flow.mean(axis=0)
     places = seen[prefix:].reshape(grid)
-    return (places - places.min()).astype(np.float32)  # every patch is seen a little
+    evidence: Floats = (places - places.min()).astype(np.float32)  # every patch is seen a little
+    return evidence

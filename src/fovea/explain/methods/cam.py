@@ -20,4 +20,5 @@ from fovea.types import Floats
 )
 def cam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
     """The maps, each weighted by what the head gives its mean: (h, w), signed; its mean is the score without the bias."""
-    return np.einsum("c,chw->hw", subject.pooled_head(target), subject.maps(pixels[None])[0])
+    evidence: Floats = np.einsum("c,chw->hw", subject.pooled_head(target), subject.maps(pixels[None])[0])
+    return evidence

@@ -24,4 +24,5 @@ def eigencam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Fl
     flat = maps.reshape(len(maps), -1).T.astype(np.float64)  # (C, h, w) -> (h w, C)
     values, vectors = np.linalg.eigh(flat @ flat.T)  # of places, of which there are fewer than channels
     projected = vectors[:, -1] * np.sqrt(max(values[-1], 0.0))
-    return (projected * (1 if projected.sum() >= 0 else -1)).reshape(maps.shape[1:]).astype(np.float32)
+    evidence: Floats = (projected * (1 if projected.sum() >= 0 else -1)).reshape(maps.shape[1:]).astype(np.float32)
+    return evidence

@@ -23,4 +23,5 @@ if TYPE_CHECKING:
 def gradcam(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
     """The maps, each weighted by the mean of the score's gradient over its places, summed, and the negative left out: (h, w)."""
     maps, gradients = subject.maps_and_gradients(pixels, target)
-    return np.maximum(np.einsum("c,chw->hw", gradients.mean(axis=(1, 2)), maps), 0)
+    evidence: Floats = np.maximum(np.einsum("c,chw->hw", gradients.mean(axis=(1, 2)), maps), 0)
+    return evidence

@@ -33,4 +33,5 @@ def gradcam_plus_plus(subject: NetworkSubject, pixels: Any, target: int, *, seed
     below = 2 * squares + maps.sum(axis=(1, 2), keepdims=True) * gradients**3
     alpha = np.divide(squares, below, out=np.zeros_like(below), where=below != 0)
     weights = (alpha * np.maximum(gradients, 0)).sum(axis=(1, 2))
-    return np.maximum(np.einsum("c,chw->hw", weights, maps), 0).astype(np.float32)
+    evidence: Floats = np.maximum(np.einsum("c,chw->hw", weights, maps), 0).astype(np.float32)
+    return evidence

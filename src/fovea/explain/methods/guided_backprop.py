@@ -26,7 +26,7 @@ def guided_backprop(subject: NetworkSubject, pixels: Any, target: int, *, seed: 
 
     def guide(_index: int, function: str, tensor: torch.Tensor, _same: bool) -> torch.Tensor:
         if function in RELUS and tensor.requires_grad:
-            tensor.register_hook(lambda gradient: gradient.clamp(min=0))  # before the ReLU's own rule
+            tensor.register_hook(lambda gradient: gradient.clamp(min=0))  # type: ignore[no-untyped-call] # before the ReLU's own rule
         return tensor
 
     with Watch(guide):

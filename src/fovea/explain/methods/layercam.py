@@ -23,4 +23,5 @@ if TYPE_CHECKING:
 def layercam(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
     """The maps times the positive gradients, place by place, summed; the negative left out: (h, w)."""
     maps, gradients = subject.maps_and_gradients(pixels, target)
-    return np.maximum((np.maximum(gradients, 0) * maps).sum(axis=0), 0)
+    evidence: Floats = np.maximum((np.maximum(gradients, 0) * maps).sum(axis=0), 0)
+    return evidence

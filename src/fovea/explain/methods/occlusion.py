@@ -39,7 +39,7 @@ def occlusion(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> F
     for (row, column), value in zip(places, lost, strict=True):
         total[row : row + tall, column : column + wide] += value
         count[row : row + tall, column : column + wide] += 1
-    return total / np.maximum(count, 1)
+    return (total / np.maximum(count, 1)).astype(np.float32)
 
 
 def _starts(side: int, patch: int) -> list[int]:

@@ -36,7 +36,8 @@ def rise(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Floats
 
     def mask(cells: Any, top: int, left: int) -> Floats:
         size = ((_CELLS + 1) * cell_w, (_CELLS + 1) * cell_h)
-        return cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)[top : top + height, left : left + width]
+        grown: Floats = cv2.resize(cells.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)[top : top + height, left : left + width]
+        return grown
 
     scores = in_batches(subject, (blended(nothing, pixels, mask(*each)) for each in drawn), target)
     weights = (scores - scores.mean()) / (len(drawn) * _SHOWN)

@@ -39,4 +39,5 @@ def scorecam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Fl
     nothing = np.zeros_like(pixels)
     scores = in_batches(subject, (blended(nothing, pixels, mask) for mask in masks), target).astype(np.float64)
     weights = np.exp(scores - scores.max())
-    return np.maximum(np.einsum("c,chw->hw", weights / weights.sum(), maps[chosen]), 0).astype(np.float32)
+    evidence: Floats = np.maximum(np.einsum("c,chw->hw", weights / weights.sum(), maps[chosen]), 0).astype(np.float32)
+    return evidence

@@ -34,4 +34,5 @@ def about_grey(values: npt.NDArray[np.floating], *, whole: float = 1.0) -> Pixel
         whole: The share of the values that keep their order; the few beyond are cut off, so that they do not leave the rest grey.
     """
     largest = float(np.quantile(np.abs(values), whole)) or float(np.abs(values).max(initial=0)) or 1.0
-    return np.rint(127.5 + 127.5 * np.clip(values / largest, -1, 1)).astype(np.uint8)
+    shown: Pixels = np.rint(127.5 + 127.5 * np.clip(values / largest, -1, 1)).astype(np.uint8)
+    return shown

@@ -33,37 +33,28 @@ def receptive_field(asked: Asked) -> Seen:
     wanted = max(asked.size_px, *(field.size_px + 2 * max(field.stride, 1) for field in formula if field.stride), smallest)
     side = largest or min(_LARGEST_PX, -(-wanted // max(backbone.strides)) * max(backbone.strides))
     measured = measure_fields(backbone, side_px=side, num_pictures=1)
-    rows, tiles = [], []
+    rows, tiles, lines = [], [], []
     for stage, (expected, found) in enumerate(zip(formula, measured, strict=True)):
-        everything = expected.stride == 0
+        field_px = expected.size_px if expected.stride else None
+        said = "all of the picture" if field_px is None else f"{field_px} px"
         rows.append(
             {
                 "stage": stage,
                 "stride_px": found.stride,
-                "formula_px": None if everything else expected.size_px,
+                "formula_px": field_px,
                 "seen_px": found.support_px,
                 "whole": found.whole,
                 "effective_px": round(found.effective_px, 1),
             }
         )
-        tiles.append(
-            (
-                f"stage {stage}: {_said(rows[-1]['formula_px'])} px, effective {found.effective_px:.0f}",
-                _drawn(found, expected),
-            )
+        tiles.append((f"stage {stage}: {said}, effective {found.effective_px:.0f}", _drawn(found, expected)))
+        beyond = "" if found.whole else f" in a picture of {side} px, which it reaches beyond"
+        lines.append(
+            f"stage {stage} (stride {found.stride} px): receptive field {said} by the formula, {found.support_px} px seen{beyond}, "
+            f"effective {found.effective_px:.0f} px"
         )
     title = f"what the middle cell of each map looks at in a picture of {side} px (white: its receptive field by the formula)"
-    lines = [
-        f"stage {row['stage']} (stride {row['stride_px']} px): receptive field {_said(row['formula_px'])} px by the formula, {row['seen_px']} px seen"
-        + ("" if row["whole"] else f" in a picture of {side} px, which it reaches beyond")
-        + f", effective {row['effective_px']:.0f} px"
-        for row in rows
-    ]
     return Seen({"receptive_fields": contact_sheet(tiles, title=title)}, {"receptive_fields": rows, "side_px": side}, lines)
-
-
-def _said(field_px: int | None) -> str:
-    return "all" if field_px is None else str(field_px)
 
 
 def _drawn(found: Measured, expected: Field) -> Pixels:
