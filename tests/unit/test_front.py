@@ -52,7 +52,7 @@ def toy_fovea(tmp_path: Path) -> Path:
         # folders that are no commands stay plain modules
         "import fovea.data; assert not callable(fovea.data); assert fovea.data.__doc__ is None",
         # the names
-        "import fovea; assert dir(fovea) == sorted(['FoveaError', '__version__', 'audit', 'create_backbone', 'list_backbones', "
+        "import fovea; assert dir(fovea) == sorted(['FoveaError', '__version__', 'audit', 'create_backbone', "
         "'load_bundle', 'open_source', 'train'])",
         "import fovea; assert not hasattr(fovea, '__wrapped__'); assert not hasattr(fovea, 'no_such_name')",
         "from fovea import FoveaError; from fovea.errors import FoveaError as same; assert FoveaError is same",
