@@ -61,6 +61,9 @@ for module in network.modules():
     if isinstance(module, nn.ReLU | nn.ReLU6):
         module.inplace = False  # captum hooks them
 
+torch.save(network.state_dict(), folder / f"{name}.pth")
+network, pixels = network.double(), pixels.double()  # else rounding flips a ReLU here or there, and a gradient jumps
+
 raw = LayerGradCam(network, network.get_submodule(layer)).attribute(pixels, target=targets, relu_attributions=True)
 resized = LayerAttribution.interpolate(raw, (side, side), "bilinear")
 gradients = Saliency(network).attribute(pixels.clone(), target=targets).amax(dim=1)
@@ -78,5 +81,4 @@ if name == "mobilenet_v2":  # the quickest of them: two times 32 passes there an
     found["integrated_gradients"] = way.sum(dim=1)
 if name == "vgg16":  # only its ReLUs are all modules
     found["guided_backprop"] = GuidedBackprop(network).attribute(pixels.clone(), target=targets).abs().amax(dim=1)
-torch.save(network.state_dict(), folder / f"{name}.pth")
 np.savez(folder / f"{name}.npz", **{key: value.detach().numpy() for key, value in found.items()})
