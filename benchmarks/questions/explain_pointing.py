@@ -60,6 +60,8 @@ def measure(options: Options) -> Answer:
         command=f"fovea {' '.join(_TRAIN)} --out RUN",
         notes=[
             "Pointing game (Zhang et al. 2016): the hottest place, without tolerance, lies within a box of what was answered; heat is Wang et al.'s share inside the boxes.",
+            "A network of two classes behind a mean over places may know one of them by what is there and the other by its absence: heat for the latter lies on all that is "
+            "not the thing, and rightly so. The shares by answered class show it.",
             "coco128: the 128 training photos, as the model sees them (the middle of the photo); counted are those whose most probable ImageNet class is one of COCO's "
             "kinds of things (`harness/coco_of_imagenet.py`) with a box that is in view. Right by chance is the share of the picture that the boxes cover.",
         ],

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fovea.bundle.archive import OPTIONAL, REQUIRED
 from fovea.errors import InputError, OutputError, writing
 from fovea.files import is_unfinished, ready_folder, write_json
 from fovea.tasks import create_task
@@ -368,7 +369,7 @@ _OURS = {
         "bundle",
     },
     "checkpoint": {"settings.json", "choice.json", BEST, LAST, FAILED},
-    "bundle": {"bundle.json", "model.onnx", "golden.npz", "refusal.npz", "neighbours.npz", "README.md"},
+    "bundle": {*REQUIRED, *OPTIONAL, "README.md"},
 }
 
 
