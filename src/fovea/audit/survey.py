@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Survey:
     hashes: Sequence[str] = ()
     facts: Mapping[str, PictureFacts] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         return [item.label or "" for item in self.items]
 

@@ -71,18 +71,16 @@ class Trained:
             answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))
             return {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
 
-    def maps(self, pixels: Pixels) -> Floats | None:
-        """The backbone's coarsest maps (B, C, h, w), in torch, where their means over places are the embedding; else None."""
+    def maps(self, pixels: Pixels, embedding: Floats) -> Floats | None:
+        """The backbone's coarsest maps (B, C, h, w), in torch, where their means over places are the `embedding`; else None."""
         if isinstance(self.network, Averaged) or _linear_head(self) is None or self.network.body.backbone.pooling not in (None, "avg"):
             return None
         body = self.network.body
         with evaluating(self.network), torch.inference_mode():
-            x = body.scaled(torch.from_numpy(pixels))
-            maps, embedding = body.backbone.forward_maps(x)[-1], body(torch.from_numpy(pixels))
-        means = maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps
-        if means.shape != embedding.shape or not torch.allclose(means, embedding, rtol=1e-4, atol=1e-4 * float(embedding.abs().max())):
-            return None
-        return maps.numpy()
+            maps: Floats = body.backbone.forward_maps(body.scaled(torch.from_numpy(pixels)))[-1].numpy()
+        means = maps.mean(axis=(2, 3)) if maps.ndim == 4 else maps
+        same = means.shape == embedding.shape and np.allclose(means, embedding, rtol=1e-4, atol=1e-4 * float(np.abs(embedding).max()))
+        return maps if same else None
 
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         calibration = self.answering.calibration
@@ -126,10 +124,12 @@ def write_bundle(
     model = append_head(
         trained.onnx, _scaled(layers, answering.calibration), temperature=answering.calibration.temperature, answer=task.answer, activation=task.activation
     )  # fmt: skip
-    maps = trained.maps(pictures[:NUM_COMPARED])
+    pictures = pictures[:NUM_COMPARED]
+    expected = trained.reference(pictures)
+    maps = trained.maps(pictures, expected["embedding"])
     shown = show_maps(model, maps.shape[1:]) if maps is not None else None
     model, maps = (shown, maps) if shown else (model, None)
-    golden = _agreed(trained, model, pictures[:NUM_COMPARED], {} if maps is None else {FEATURES: maps})
+    golden = _agreed(trained, model, pictures, expected if maps is None else expected | {FEATURES: maps})
     outputs = trained.task.outputs(golden["embedding"].shape[1])
     if maps is not None:
         outputs[FEATURES] = {"shape": ["B", *maps.shape[1:]], "meaning": "the last maps; their means over places are the embedding"}
@@ -197,9 +197,8 @@ def _shipped_head(trained: Trained) -> dict[str, Floats]:
     return {"weight": (weight / calibration.temperature).astype(np.float32), "bias": (bias / calibration.temperature).astype(np.float32)}
 
 
-def _agreed(trained: Trained, model: bytes, pictures: Pixels, maps: Mapping[str, Floats]) -> dict[str, Arrays]:
+def _agreed(trained: Trained, model: bytes, pictures: Pixels, expected: Mapping[str, Floats]) -> dict[str, Arrays]:
     """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
-    expected = trained.reference(pictures) | dict(maps)
     answers = open_engine(model)(pictures, tuple(expected))
     told = differences(answers, expected)
     if told or not trained.task.agrees(expected, answers, tolerance=TOLERANCE):
