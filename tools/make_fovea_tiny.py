@@ -14,6 +14,7 @@ import random
 import sys
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
@@ -24,8 +25,25 @@ from benchmarks.harness.places import WEIGHTS, shared  # noqa: E402
 DATA = "data/tiny_imagenet_36k.zip"
 SEED, NUM_HELD_OUT = 20261122, 20
 NUM_LEARNED = 162  # pictures a class; the other 18 of each choose
-TEACHER_PX, STUDENT_PX, SIZE_PX = 160, 64, 96
-VIEWS, EPOCHS = 6, 40
+TEACHER_PX, SIZE_PX = 160, 80
+
+
+class Stage(NamedTuple):
+    """One distillation; each begins with the weights of the one before. What each brought is in LOG.md."""
+
+    size_px: int
+    augment: str
+    views: int
+    epochs: int
+    lr: float
+    seed: int
+
+
+STAGES = (
+    Stage(64, "standard", views=6, epochs=40, lr=0.002, seed=0),
+    Stage(64, "standard+mixup", views=10, epochs=30, lr=0.002, seed=0),
+    Stage(96, "standard+mixup", views=5, epochs=8, lr=0.001, seed=1),
+)
 
 
 def held_out(archive: zipfile.ZipFile) -> list[str]:
@@ -54,30 +72,35 @@ def unpack(folder: Path) -> tuple[Path, list[str]]:
     return table, [str(names[label]).split(",")[0] for label in kept_out]
 
 
-def learn(out: Path, table: Path) -> Path:
-    """The teacher (MobileNetV2 and a probe of it on these classes) and its student; gives the student's run."""
+def learn(out: Path, table: Path) -> list[Path]:
+    """The teacher (MobileNetV2 and a probe of it on these classes) and its student, stage by stage; gives the student's runs."""
     import fovea
 
-    teacher, student = out / "teacher", out / "student"
+    teacher = out / "teacher"
     if not (teacher / "metrics.json").exists():
         fovea.train(
             str(table), out=str(teacher), strategy="probe", backbone="mobilenet_v2", weights=str(shared(WEIGHTS)), image_size=TEACHER_PX
         )
-    if not (student / "metrics.json").exists():
-        fovea.distill(
-            str(teacher),
-            str(table),
-            out=str(student),
-            student="fovea_tiny",
-            image_size=STUDENT_PX,
-            augment="standard",
-            views=VIEWS,
-            epochs=EPOCHS,
-        )
-    return student
+    students = [out / f"student{number}" for number, _ in enumerate(STAGES, 1)]
+    for number, (stage, student) in enumerate(zip(STAGES, students, strict=True)):
+        if not (student / "metrics.json").exists():
+            fovea.distill(
+                str(teacher),
+                str(table),
+                out=str(student),
+                student="fovea_tiny",
+                weights=str(students[number - 1]) if number else "none",
+                image_size=stage.size_px,
+                augment=stage.augment,
+                views=stage.views,
+                epochs=stage.epochs,
+                lr=stage.lr,
+                seed=stage.seed,
+            )
+    return students
 
 
-def write(student: Path, kept_out: list[str], onnx: Path, score: str) -> Path:
+def write(students: list[Path], kept_out: list[str], onnx: Path, score: str) -> Path:
     """The weights as float16 with their passport into the package, and their ONNX form beside the student."""
     from fovea.engines.to_onnx import half_weights, module_to_onnx
     from fovea.models.backbone import BACKBONES, create_backbone, normalisation
@@ -87,7 +110,7 @@ def write(student: Path, kept_out: list[str], onnx: Path, score: str) -> Path:
     from fovea.models.weights.find import PACKAGED
     from fovea.models.weights.golden import golden_values
 
-    found = resolve_weights("fovea_tiny", str(student))
+    found = resolve_weights("fovea_tiny", str(students[-1]))
     backbone = create_backbone("fovea_tiny")
     load_weights(backbone, found)
     for tensor in backbone.state_dict().values():
@@ -95,15 +118,17 @@ def write(student: Path, kept_out: list[str], onnx: Path, score: str) -> Path:
             tensor.copy_(tensor.half())  # as the file keeps it
     mean, std = normalisation(BACKBONES["fovea_tiny"].info, found.passport)
     body = PixelBackbone(backbone, mean, std)
-    metrics = json.loads((student / "metrics.json").read_text())
-    hours, num_learned = metrics["timing"]["total_s"] / 3600, metrics["num_files"]["train"]
+    metrics = [json.loads((student / "metrics.json").read_text()) for student in students]
+    hours, num_learned = sum(each["timing"]["total_s"] for each in metrics) / 3600, metrics[0]["num_files"]["train"]
+    seeds = ", ".join(str(stage.seed) for stage in STAGES)
+    epochs = ", ".join(f"{stage.epochs} at {stage.size_px} px" for stage in STAGES)
     passport = Passport(
         name="fovea_tiny of Fovea",
         sha256="",
         licence="Apache-2.0 for these numbers; the pictures that they were learned from are ImageNet's (Tiny-ImageNet), are not Fovea's, and are not in the package",
         trained_on=(
             f"{num_learned:,} pictures of 64 px, {num_learned // NUM_LEARNED} classes of Tiny-ImageNet ({NUM_LEARNED} each), from the answers of MobileNetV2 (ImageNet weights of the folder `shared`) with a probe on "
-            f"these classes; python tools/make_fovea_tiny.py, seed 0, {EPOCHS} epochs, {hours:.1f} hours on 2 cores. Never seen: {', '.join(kept_out)}"
+            f"these classes; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}, {hours:.1f} hours on 2 cores. Never seen: {', '.join(kept_out)}"
         ),
         image_size_px=SIZE_PX,
         score=score,

@@ -77,7 +77,13 @@ def _doubts(data: ReportData) -> Iterator[Advice]:
 def _found(data: ReportData, level: str) -> Iterator[Advice]:
     for told in data.audit.get("findings") or ():
         if told["level"] == level:
-            yield Advice(f"{told['headline']}.", f"{told['meaning']} {sentence(told['fix'])}", important=level == "fault", see="findings")
+            left_out = told["kind"] == "leaks" and data.told is None and not data.leaked  # no figure is wrong for them
+            yield Advice(
+                f"{told['headline']}.",
+                f"{told['meaning']} {sentence(told['fix'])}",
+                important=level == "fault" and not left_out,
+                see="findings",
+            )
 
 
 def _few_pictures(data: ReportData) -> Iterator[Advice]:

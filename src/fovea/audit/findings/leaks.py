@@ -10,7 +10,7 @@ from fovea.audit.findings._sides import on_both_sides
         level="fault",
         one="1 training picture stands in validation or test too",
         many="{n} training pictures stand in validation or test too",
-        meaning="What was learned from is measured again, so that the figure flatters. Versions that were resized, cropped, mirrored or "
+        meaning="Where such a picture is learned from, it is measured again, and the figure flatters. Versions that were resized, cropped, mirrored or "
         "compressed anew count too.",
         fix="remove the training picture; `fovea train` leaves it out by itself (unless --keep-leaks)",
         cleaned="taken out of train, never out of test",

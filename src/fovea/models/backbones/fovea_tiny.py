@@ -21,7 +21,7 @@ class FoveaTiny(MobileNetV2):
         channels=(24, 40, 112, _FEATURES),
         strides=(4, 8, 16, 16),
         num_parameters=1_773_624,
-        image_size_px=96,
+        image_size_px=80,
         smallest_input_px=32,
         source="our own, of the blocks of arXiv:1801.04381",
     )
