@@ -56,6 +56,14 @@ def test_the_simpler_calibration_where_the_other_is_no_better(n: int) -> None:
     assert found.calibration.temperature == fit_temperature(logits * 3, true)
 
 
+def test_a_few_lucky_answers_do_not_make_the_next_wrong_one_certain() -> None:
+    logits = np.tile(np.array([[0.6, -0.6]], np.float32), (23, 1))
+    true = np.array([0] * 22 + [1])  # "77 %" was right 22 times of 23
+    found = choose_calibration(logits, true, EACH[:23]).calibration
+    assert found.method == "temperature"
+    assert 0.6 < found.temperature < 1
+
+
 def test_nobody_answers_for_a_row_that_was_seen() -> None:
     """Rows of one group stand in one fold: the copies of a picture do not calibrate it."""
     logits, true = drawn(60)

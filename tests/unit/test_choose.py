@@ -7,7 +7,7 @@ import pytest
 from tests.shared_runs import paint
 
 from fovea.data import open_source
-from fovea.errors import InputError
+from fovea.errors import InputError, WeightsError
 from fovea.models.backbone import create_backbone, read_backbone
 from fovea.models.hub import HubFile, Unreachable
 from fovea.models.passport import Passport
@@ -104,6 +104,9 @@ def test_packaged_weights_serve_where_no_others_are_at_hand(tmp_path: Path, monk
     data = paint(tmp_path / "data", {"disc": 4, "cross": 4}, size_px=32)
     with open_source(data) as source:
         plan = choose(TrainSettings(data=str(data), image_size=32), source)
+        if not hub:
+            with pytest.raises(WeightsError, match="no weights for 'mobilenet_v2' are at hand"):  # and not hours from nothing
+                choose(TrainSettings(data=str(data), backbone="mobilenet_v2", image_size=32), source)
     assert (plan.backbone_name, plan.strategy) == ("mobilenet_v2" if hub else "fovea_tiny", "probe")
     assert any(("came from the hub" if hub else "come with Fovea") in note for note in plan.notes)
 

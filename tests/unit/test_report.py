@@ -388,7 +388,13 @@ def test_luck_is_the_mean_error_of_an_honest_model(n, p):
 
 @pytest.mark.parametrize(
     ("n", "confidence", "accuracy", "verdict"),
-    [(1000, 0.9, 0.905, "honest"), (8, 0.9, 0.75, "unclear"), (1000, 0.9, 0.7, "too sure"), (1000, 0.6, 0.9, "too modest")],
+    [
+        (1000, 0.9, 0.905, "honest"),
+        (8, 0.9, 0.75, "unclear"),
+        (20, 0.97, 0.9, "unclear"),
+        (1000, 0.9, 0.7, "too sure"),
+        (1000, 0.6, 0.9, "too modest"),
+    ],
 )
 def test_honesty_is_told_from_luck(n, confidence, accuracy, verdict):
     assert honesty([Bin(0.5, 1.0, n, confidence, accuracy), Bin(0.0, 0.5, 0, None, None)], None).verdict == verdict

@@ -13,7 +13,8 @@ from fovea.types import Floats, Ints
 _LIMITS = (0.05, 20.0)
 _NUM_FOLDS = 5
 _TOLERANCE = 1e-4  # of the largest slope of the mean loss
-_FEWEST_A_CLASS = 10  # rows, for its two numbers: of fewer, one standard error is crossed by luck too often
+_FEWEST_A_CLASS = 50  # rows, for its two numbers: of fewer, one standard error is crossed by luck too often
+_PULL = 10.0  # pictures' worth, towards no calibration: 22 of 23 right by luck would else make the wrong ones certain
 
 Doubles = npt.NDArray[np.float64]
 
@@ -36,8 +37,8 @@ class Calibrated:
 def fit_temperature(logits: Floats, true: Ints) -> float:
     """The temperature that minimises the log-likelihood loss of these (validation) answers; 1 where there are none.
 
-    A weak pull towards 1 (one picture's worth: half the squared logarithm) keeps it from running to zero when every
-    answer is right, which would make the next wrong one certain.
+    A pull towards 1 (half the squared logarithm, ten times) keeps it from running to zero when every answer is right, which would
+    make the next wrong one certain; of some hundred pictures it is hardly felt.
 
     Args:
         logits: (N, K), before calibration.
@@ -52,7 +53,7 @@ def fit_temperature(logits: Floats, true: Ints) -> float:
         scaled = logits / np.exp(log_temperature)
         top = scaled.max(axis=1)
         total = np.log(np.exp(scaled - top[:, None]).sum(axis=1)) + top - scaled[rows, true]
-        return float(total.sum() + 0.5 * log_temperature**2)
+        return float(total.sum() + 0.5 * _PULL * log_temperature**2)
 
     found = minimize_scalar(loss, bounds=tuple(np.log(_LIMITS)), method="bounded")
     return float(np.exp(found.x))
@@ -61,7 +62,7 @@ def fit_temperature(logits: Floats, true: Ints) -> float:
 def fit_vector(logits: Floats, true: Ints) -> Calibration:
     """Vector scaling: behind the temperature a scale and a shift for each class, which minimise the log-likelihood loss.
 
-    The same weak pull holds each to 1 and 0: the temperature alone.
+    A weak pull (half the square) holds each to 1 and 0: the temperature alone.
 
     Args:
         logits: (N, K), before calibration.
@@ -92,7 +93,7 @@ def choose_calibration(logits: Floats, true: Ints, groups: Ints, *, seed: int = 
     """Temperature or vector scaling, by the log-likelihood of held-out rows in five folds.
 
     The simpler is taken unless the other is better by more than one standard error of their difference (Breiman et al., "Classification and
-    Regression Trees", 1984, section 3.4.3), row by row; and where there are fewer than ten rows a class.
+    Regression Trees", 1984, section 3.4.3), row by row; and where there are fewer than fifty rows a class.
 
     Args:
         logits: (N, K) of the validation rows, before calibration.

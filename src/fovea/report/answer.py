@@ -9,6 +9,8 @@ from fovea.report.measured import Measured, split_sizes
 from fovea.report.words import count, listed, percent, quoted, share
 from fovea.tasks.told import Told, Tone
 
+_SURE = 0.95  # the end of an interval from which on "almost always" is no exaggeration
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -66,9 +68,11 @@ def promise(accuracy: float, lo: float, hi: float, *, noun: str) -> str:
     like = f"on {noun}s like yours"
     whole = round(100 * accuracy)
     if whole == 100:  # "100 times in 100" would be a promise that nobody can keep
-        return f"It will almost always be right {like}: at least {math.floor(100 * lo)} times in 100."
+        often = "almost always be right" if lo >= _SURE else "be right"
+        return f"It will {often} {like}: at least {math.floor(100 * lo)} times in 100."
     if whole == 0:
-        return f"It will hardly ever be right {like}: at most {math.ceil(100 * hi)} times in 100."
+        seldom = "hardly ever be right" if hi <= 1 - _SURE else "be right"
+        return f"It will {seldom} {like}: at most {math.ceil(100 * hi)} times in 100."
     return f"It will be right about {whole} times in 100 ({share(lo)} to {share(hi)}) {like}."
 
 

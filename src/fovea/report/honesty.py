@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from fovea.report.data import Json
 from fovea.report.words import number
 
@@ -13,6 +15,7 @@ Verdict = Literal["honest", "too sure", "too modest", "unclear"]
 # Gaps below this share matter to nobody who reads a percentage. Where one begins to matter is a judgement, not a theorem.
 _SMALL = 0.02
 _FEW = 10  # pictures below which one bar says little
+_NUM_DRAWS = 2_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Honesty:
         ece: Expected calibration error: the mean distance between stated and true share, weighted by pictures.
         luck: The same figure that a perfectly honest model would show on average, with as few pictures.
         gap: Mean stated share less accuracy: positive is too sure.
-        verdict: In a word; "unclear" where the error is visible but not larger than twice luck.
+        verdict: In a word; "unclear" where the error is visible but an honest model would show it once in twenty times.
     """
 
     ece: float
@@ -78,11 +81,18 @@ def honesty(bins: Sequence[Bin], ece: float | None) -> Honesty | None:
     verdict: Verdict
     if ece <= max(_SMALL, 1.25 * luck):
         verdict = "honest"
-    elif ece <= 2 * luck:
+    elif ece <= _high_luck([(n, confidence) for n, confidence, _ in full]):
         verdict = "unclear"
     else:
         verdict = "too sure" if gap > 0 else "too modest"
     return Honesty(ece=ece, luck=luck, gap=gap, verdict=verdict)
+
+
+def _high_luck(bins: Sequence[tuple[int, float]]) -> float:
+    """The error that an honest model exceeds in one of twenty draws of as many pictures (n, confidence); few mistakes make it lopsided."""
+    n, p = (np.array(values) for values in zip(*bins, strict=True))
+    drawn = np.random.default_rng(0).binomial(n, np.clip(p, 0, 1), size=(_NUM_DRAWS, len(n))) / n
+    return float(np.quantile((np.abs(drawn - p) * n).sum(axis=1) / n.sum(), 0.95))
 
 
 def _mean_deviation(n: int, p: float) -> float:

@@ -265,7 +265,8 @@ def _resolve(settings: TrainSettings, name: str, notes: list[str]) -> ResolvedWe
     try:
         return resolve_weights(name, settings.weights)
     except WeightsError as error:
-        if settings.strategy == "auto" and settings.weights == "auto":
+        named = settings.backbone != "auto" and BACKBONES[name].info.passports  # whoever names a pretrained one wants what it knows
+        if settings.strategy == "auto" and settings.weights == "auto" and not named:
             notes.append(f"no pretrained weights of {name} are at hand: {error.problem}; {error.fix}")
             return None
         raise

@@ -174,7 +174,8 @@ class Run:
                 lines.append(
                     f"{name}: right on {right:,} of {found.n:,} pictures, {found.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
                 )
-        if isinstance(found := self.metrics.test or self.metrics.validation, SplitMetrics):
+        hidden = (self.metrics.model_extra or {}).get("cross_validation") or {}
+        if "accuracy" not in hidden and isinstance(found := self.metrics.test or self.metrics.validation, SplitMetrics):
             learned = (self.metrics.model_extra or {}).get("train") or found.model_dump()
             commonest = max(
                 range(len(found.confusion)), key=lambda row: sum(learned["confusion"][row])
@@ -204,6 +205,10 @@ class Run:
                 f"with only {hidden['n']:,} pictures, believe repeated cross-validation instead: right on {hidden['accuracy']:.1%} of pictures that were "
                 f"hidden (95 % interval {low:.1%} to {high:.1%})"
             )
+            if low <= hidden["commonest"]:
+                lines.append(
+                    f"nothing was learned, as far as can be told: that is not shown to be better than the commonest class alone, {hidden['commonest']:.1%}"
+                )
         if leaked:
             lines.append(f"the data is leaked: {leaked['n']:,} of {leaked['of']:,} {leaked['split']} pictures stand in training too")
             if leaked["clean"]:
