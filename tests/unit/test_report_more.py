@@ -35,4 +35,7 @@ def test_classes_worst_first_and_what_was_promised() -> None:
     assert "at least 95.0 % of the time; here they did 100 %" in said
     assert "here 4.0 % of 300 pictures were" in said
     assert "ROC curve" in page
+    unjudged = render(ReportData(title="three classes", class_names=names, validation=found, answering=answering))
+    assert "here they did" not in unjudged, "on the pictures that set the promise"
+    assert "Whether this is kept was not measured" in unjudged
     html5lib.HTMLParser(strict=True).parse(page)

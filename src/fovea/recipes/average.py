@@ -119,7 +119,7 @@ def average(
                 settled = goal.settle({goal.answer: last.answers[watched]}, targets[watched], targets[rows["train"]])
                 goal = goal.settled(settled)
                 measured = {
-                    split: goal.metrics(last.outputs(rows[split]), targets[rows[split]]) if len(rows[split]) else None
+                    split: goal.metrics(last.outputs(rows[split], split), targets[rows[split]]) if len(rows[split]) else None
                     for split in ("validation", "test")
                 }
             asked = sorted(rows["test"])

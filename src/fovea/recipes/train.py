@@ -186,12 +186,16 @@ def train(
                 goal = goal if coverage is None else goal.promising(coverage)
                 settled = goal.settle({goal.answer: answers[goal.answer][watched]}, targets[watched], targets[rows["train"]])
                 goal = goal.settled(settled)
+                if answering.held_out is not None:
+                    answers[goal.answer][watched] = answering.held_out  # calibrations fitted to these rows would flatter them
             plan = learner.plan  # with what was chosen
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
-                # of training pictures, which it was shown, none is strange
+                # of training pictures, which it was shown, none is strange; promises are not judged on the validation pictures, which set them
                 by_split = {
-                    split: answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
+                    split: {goal.answer: answers[goal.answer][index]}
+                    if split == "validation"
+                    else answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
                     for split, index in rows.items()
                 }
                 measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
