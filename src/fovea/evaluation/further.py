@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.evaluation.grouped import independent
 from fovea.evaluation.learning_curve import LearningCurve, learning_curve
 from fovea.evaluation.repeated import FEW, CrossValidated, cross_validate
 from fovea.evaluation.slices import Slice, slices
@@ -122,5 +123,6 @@ def _leaked(right: np.typing.NDArray[np.bool_], groups: Ints, rows: Mapping[Spli
         return None
     clean = right[rows[split]][~known]
     n, hits = len(clean), int(clean.sum())
-    judged = {"n": n, "accuracy": hits / n, "accuracy_ci95": list(wilson(hits, n))} if n else None
+    counted = independent(clean, groups[rows[split]][~known]) if n else 0.0
+    judged = {"n": n, "accuracy": hits / n, "accuracy_ci95": list(wilson(hits / n * counted, counted))} if n else None
     return {"split": split, "n": int(known.sum()), "of": len(known), "clean": judged}

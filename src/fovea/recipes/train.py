@@ -9,6 +9,7 @@ from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.answers import check_promises, fit_answering
 from fovea.evaluation.further import look_further
+from fovea.evaluation.grouped import by_groups, caution
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.recipes._explaining import explain_training, training_pictures
@@ -199,6 +200,13 @@ def train(
                     for split, index in rows.items()
                 }
                 measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
+                if goal.activation == "softmax":
+                    right = answers[goal.answer].argmax(axis=1) == targets
+                    measured |= {
+                        split: by_groups(found, right[rows[split]], seen.groups[rows[split]])
+                        for split, found in measured.items()
+                        if found and split != "train"
+                    }
                 further = look_further(
                     goal, learned, answers[goal.answer], targets, seen.groups, rows, items=seen.items, facts=facts_of(seen, store),
                     own_splits=any(item.split for item in source.items), seed=seed,
@@ -245,7 +253,7 @@ def train(
                     embedding_map=embedding_map if embedding_map != "pca" else None,
                 ),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
-                notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes],
+                notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes, *caution(measured["test"], "test")],
                 weights=plan.weights_said,
                 image_size_px=plan.preprocessing.size_px,
                 temperature=answering.calibration.temperature,
