@@ -159,6 +159,7 @@ def average(
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
                     settled=settled,
+                    private=any(load_settings(name).private for name in names),
                     averaging=None if owner and way.num_passes == 1 else {key: averaging[key] for key in ("how", "tta", "passes")},
                 )
                 if len(way.networks) == 1:  # `--weights RUN` takes them

@@ -69,6 +69,7 @@ def train(
     false_refusal: float | None = None,
     split_by: str | None = None,
     keep_leaks: bool = False,
+    private: bool = False,
     embedding_map: Literal["pca", "tsne"] = "pca",
     seed: int = 0,
     overwrite: bool = False,
@@ -128,6 +129,7 @@ def train(
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
             parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
         keep_leaks: Learn also from training pictures that stand in validation or test too, as they are or in another version.
+        private: Ship no training picture in the bundle, and no path: its check pictures are drawn, and it cannot explain by example. The report still shows pictures.
         embedding_map: How the report puts pictures on its map of what looks alike: "pca", or "tsne", which takes seconds more.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
@@ -144,7 +146,7 @@ def train(
         clip_norm=clip_norm, dropout=dropout, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
         batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, coverage=coverage,
         false_refusal=false_refusal, split_by=split_by,
-        keep_leaks=keep_leaks, seed=seed,
+        keep_leaks=keep_leaks, private=private, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         check_outside(out, source.location)
@@ -232,6 +234,7 @@ def train(
                     metrics=figures,
                     settled=settled,
                     neighbours=learned_from.some(seed=seed) if learned_from else None,
+                    private=private,
                 )
             with watch("explain_s"):
                 explained = explain_training(run, plan.network, goal, source, seen, answers[goal.answer], embeddings, learned_from)
