@@ -91,7 +91,7 @@ def look_further(
             seed=seed,
         ),
         answered=answered,
-        leaked=_leaked(right, groups, rows),
+        leaked=_leaked(right, targets, groups, rows),
     )
 
 
@@ -116,7 +116,7 @@ def _repeated(
     return found or "a class has a single picture or group, so that none can be hidden"
 
 
-def _leaked(right: np.typing.NDArray[np.bool_], groups: Ints, rows: Mapping[Split, Ints]) -> dict[str, Any] | None:
+def _leaked(right: np.typing.NDArray[np.bool_], targets: Ints, groups: Ints, rows: Mapping[Split, Ints]) -> dict[str, Any] | None:
     split: Split = "test" if len(rows["test"]) else "validation"
     known = np.isin(groups[rows[split]], groups[rows["train"]])
     if not known.any():
@@ -124,5 +124,9 @@ def _leaked(right: np.typing.NDArray[np.bool_], groups: Ints, rows: Mapping[Spli
     clean = right[rows[split]][~known]
     n, hits = len(clean), int(clean.sum())
     counted = independent(clean, groups[rows[split]][~known]) if n else 0.0
-    judged = {"n": n, "accuracy": hits / n, "accuracy_ci95": list(wilson(hits / n * counted, counted))} if n else None
+    commonest = int(np.bincount(targets[rows["train"]]).argmax())
+    judged = {
+        "n": n, "accuracy": hits / n, "accuracy_ci95": list(wilson(hits / n * counted, counted)),
+        "guess_accuracy": float((targets[rows[split]][~known] == commonest).mean()),
+    } if n else None  # fmt: skip
     return {"split": split, "n": int(known.sum()), "of": len(known), "clean": judged}
