@@ -34,7 +34,7 @@ COMMANDS = {
             "batch_size",
             "lr",
         ),
-        *("patience", "engine", "device", "split_by", "keep_leaks", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
+        *("patience", "engine", "device", "split_by", "keep_leaks", "private", "seed", "overwrite", "optimizer", "schedule", "warmup_epochs"),
         *("weight_decay", "l1", "l2", "label_smoothing", "clip_norm", "dropout", "ema_decay", "balance", "unfreeze", "layer_decay"),
         *("auxiliary_weight", "weights_pattern", "schedule_options", "monitor", "min_delta"),
         *("batch_norm", "precision", "compile", "tensorboard", "coverage", "false_refusal", "embedding_map"),

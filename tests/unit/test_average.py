@@ -20,7 +20,7 @@ from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError
 from fovea.evaluation.activation import activated
 from fovea.evaluation.answers import Answering
-from fovea.evaluation.paired import gain, losses
+from fovea.evaluation.paired import Gain, gain, losses
 from fovea.export.bundles import Trained, write_bundle
 from fovea.models.averaged import VIEWS, Averaged, mixed
 from fovea.models.backbone import create_backbone
@@ -154,6 +154,14 @@ def test_losses_and_gains_are_those_of_the_formulas() -> None:
     low, high = said["loss_change_ci95"]
     assert low < said["loss_change"] < high < 0
     assert said["p_value"] < 1e-6
+
+
+@pytest.mark.parametrize(("only_after", "loss_change", "shown"), [(4, (-0.2, -0.1), False), (10, (-0.1, 0.1), True)])
+def test_a_gain_is_shown_by_the_p_value_beside_it(only_after: int, loss_change: tuple[float, float], shown: bool) -> None:
+    found = Gain(200, 0.3, 0.2, loss_change, 150, 150 + only_after, 0, only_after)
+    assert found.shown is shown
+    assert (found.to_json()["p_value"] < 0.05) is shown
+    assert Gain(200, 0.3, 0.2, loss_change).shown is (loss_change[1] < 0), "answers that are not simply right or wrong"
 
 
 def _judge(logits: list[np.ndarray], true: np.ndarray) -> tuple[Judge, list[Way]]:

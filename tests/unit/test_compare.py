@@ -16,7 +16,15 @@ N = 200
 def made(folder: Path, wrong: int, *, first: int = 0, n: int = N, names: str = "p{:03}.jpg", **changed: object) -> str:
     """A finished run in its two files that count: `wrong` answers are wrong, beginning with picture number `first`."""
     folder.mkdir()
-    measures = {"n": n, "accuracy": 1 - wrong / n, "accuracy_ci95": [0, 1], "top5_accuracy": None, "ece": 0, "nll": 0, "confusion": [[n]]}
+    measures: dict[str, object] = {
+        "n": n,
+        "accuracy": 1 - wrong / n,
+        "accuracy_ci95": [0, 1],
+        "top5_accuracy": None,
+        "ece": 0,
+        "nll": 0,
+        "confusion": [[n]],
+    }
     rest: dict[str, object] = {
         "num_files": {"test": n},
         "validation": None,
@@ -35,6 +43,22 @@ def made(folder: Path, wrong: int, *, first: int = 0, n: int = N, names: str = "
             true, other = ("cat", "dog") if i % 2 else ("dog", "cat")
             table.writerow((names.format(i), "test", true, other if first <= i < first + wrong else true, 0.9))
     return str(folder)
+
+
+def test_pictures_in_groups_are_a_caution(tmp_path: Path) -> None:
+    test = {
+        "n": N,
+        "accuracy": 0.9,
+        "accuracy_ci95": [0, 1],
+        "top5_accuracy": None,
+        "ece": 0,
+        "nll": 0,
+        "confusion": [[N]],
+        "counted_as": 40.0,
+    }
+    a, b, c = made(tmp_path / "a", 20), made(tmp_path / "b", 10), made(tmp_path / "c", 20, test=test)
+    assert not any("hang together" in note for note in fovea.compare(a, b).notes)
+    assert any("hang together" in note for note in fovea.compare(b, c).notes)
 
 
 @pytest.mark.parametrize(

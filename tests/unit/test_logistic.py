@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from fovea.bundle.format import Calibration
 from fovea.evaluation.calibrate import calibrated, fit_temperature
+from fovea.training import logistic
 from fovea.training.logistic import deal, fit_logistic, out_of_fold
 from fovea.training.standardise import Standardised
 
@@ -73,6 +74,16 @@ def test_out_of_fold_answers_know_nothing_of_the_row() -> None:
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert probabilities[0].argmax() == 0
     assert strength in (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+
+def test_a_fold_has_no_say_in_the_regularisation_that_it_is_asked_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, targets = clouds(2, each=3)
+    strong, weak = ([np.full((2, 2), share, np.float32)] * 3 for share in (0.25, 0.75))
+    walked = [(1e-4, [0.5, 0.5, 9.0], strong), (1.0, [0.9, 0.9, 0.1], weak)]  # only the last fold would take the weak one
+    monkeypatch.setattr(logistic, "walk", lambda *_: walked)
+    found, strength = out_of_fold(inputs, targets, np.arange(6) % 3, num_classes=2)
+    assert strength == 1.0, "what all of them would take"
+    assert found[:, 0].tolist() == [0.75, 0.75, 0.25] * 2
 
 
 def test_a_class_in_one_fold_only_gets_no_probability_there() -> None:

@@ -4,8 +4,11 @@ import re
 
 import html5lib
 import numpy as np
+import pytest
 
 from fovea.report import ReportData, render
+from fovea.report.honest import honest
+from fovea.report.measured import measured
 from fovea.tasks import create_task
 
 
@@ -35,4 +38,20 @@ def test_classes_worst_first_and_what_was_promised() -> None:
     assert "at least 95.0 % of the time; here they did 100 %" in said
     assert "here 4.0 % of 300 pictures were" in said
     assert "ROC curve" in page
+    unjudged = render(ReportData(title="three classes", class_names=names, validation=found, answering=answering))
+    assert "here they did" not in unjudged, "on the pictures that set the promise"
+    assert "Whether this is kept was not measured" in unjudged
     html5lib.HTMLParser(strict=True).parse(page)
+
+
+@pytest.mark.parametrize(
+    ("low", "guess", "learned"),
+    [(0.55, 0.05, True), (0.45, 0.05, False), (0.7, 0.8, False)],  # even chances are 0.5; all together, the guess is right 0.5
+)
+def test_what_is_left_of_leaked_pictures_is_judged_by_its_own_guess(low: float, guess: float, learned: bool) -> None:
+    clean = {"n": 20, "accuracy": 0.9, "accuracy_ci95": [low, 0.95], "guess_accuracy": guess}
+    test = {"n": 100, "accuracy": 0.9, "accuracy_ci95": [0.82, 0.95], "confusion": [[45, 5], [5, 45]]}
+    data = ReportData(title="two", class_names=("a", "b"), test=test, leaked={"split": "test", "n": 80, "of": 100, "clean": clean})
+    found = honest(data, measured(data))
+    assert found is not None
+    assert (found.learned, found.guess_accuracy) == (learned, guess)

@@ -121,6 +121,10 @@ def test_what_regression_says():
     measured = told.metrics(outputs, targets)
     assert (measured["mae"], measured["interval_coverage"], measured["baseline_mae"]) == (1.5, 0.75, pytest.approx(10.5))
     assert measured["mae"] == measured["targets"]["age"]["mae"]
+    tables = {split: told.told(measured, split=split).tables[1] for split in ("test", "validation")}
+    assert "Held it" in tables["test"].header
+    assert "Held it" not in tables["validation"].header, "which set the interval"
+    assert not any("9 times" in table.caption for table in tables.values()), "whatever was promised"
     sentence = told.told(json.loads(json.dumps(measured)), split="test").sentence
     assert sentence.startswith("It is off by 1.5 on average (1 to 2.5), on 4 test pictures; always guessing the mean would be off by 10.5.")
     worst = told.worst(["10", "20", "30", "42"], outputs, targets)

@@ -31,6 +31,7 @@ class Answering:
         refusal: Tells strange pictures; None refuses none.
         notes: What was chosen and why, in sentences.
         activation, answer: What makes answers of logits, and what that output is called: the task's.
+        held_out: (N, K) what calibrations that did not see a validation row say of it: by these it is measured. None where the same is said anyway.
     """
 
     calibration: Calibration = field(default_factory=Calibration)
@@ -39,6 +40,7 @@ class Answering:
     notes: tuple[str, ...] = ()
     activation: Activation = "softmax"
     answer: str = "probabilities"
+    held_out: Floats | None = None
 
     def outputs(self, logits: Floats, embeddings: Floats | None = None) -> dict[str, npt.NDArray[Any]]:
         """What a bundle's `outputs` would give of these pictures, without the embedding.
@@ -111,7 +113,7 @@ def fit_answering(
         notes.append(
             f"{few} say from where on a picture is refused: {_needed(1 - false_refusal)} are needed for {false_refusal:.4g} by mistake"
         )
-    return Answering(chosen.calibration, conformal, refusal, tuple(notes))
+    return Answering(chosen.calibration, conformal, refusal, tuple(notes), held_out=chosen.held_out)
 
 
 def check_promises(goal: Task, coverage: float | None, false_refusal: float | None) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fovea.evaluation.grouped import independent
 from fovea.evaluation.learning_curve import LearningCurve, learning_curve
 from fovea.evaluation.repeated import FEW, CrossValidated, cross_validate
 from fovea.evaluation.slices import Slice, slices
@@ -90,7 +91,7 @@ def look_further(
             seed=seed,
         ),
         answered=answered,
-        leaked=_leaked(right, groups, rows),
+        leaked=_leaked(right, targets, groups, rows),
     )
 
 
@@ -115,12 +116,17 @@ def _repeated(
     return found or "a class has a single picture or group, so that none can be hidden"
 
 
-def _leaked(right: np.typing.NDArray[np.bool_], groups: Ints, rows: Mapping[Split, Ints]) -> dict[str, Any] | None:
+def _leaked(right: np.typing.NDArray[np.bool_], targets: Ints, groups: Ints, rows: Mapping[Split, Ints]) -> dict[str, Any] | None:
     split: Split = "test" if len(rows["test"]) else "validation"
     known = np.isin(groups[rows[split]], groups[rows["train"]])
     if not known.any():
         return None
     clean = right[rows[split]][~known]
     n, hits = len(clean), int(clean.sum())
-    judged = {"n": n, "accuracy": hits / n, "accuracy_ci95": list(wilson(hits, n))} if n else None
+    counted = independent(clean, groups[rows[split]][~known]) if n else 0.0
+    commonest = int(np.bincount(targets[rows["train"]]).argmax())
+    judged = {
+        "n": n, "accuracy": hits / n, "accuracy_ci95": list(wilson(hits / n * counted, counted)),
+        "guess_accuracy": float((targets[rows[split]][~known] == commonest).mean()),
+    } if n else None  # fmt: skip
     return {"split": split, "n": int(known.sum()), "of": len(known), "clean": judged}

@@ -14,6 +14,7 @@ from fovea.types import Floats, TargetArray
 
 Doubles = npt.NDArray[np.float64]
 
+_LEVEL = 0.05  # of the p-value below which a gain counts as shown
 _LEAST = 1e-12  # of a probability, as in the log-likelihood loss of classes
 
 
@@ -64,9 +65,13 @@ class Gain:
 
     @property
     def shown(self) -> bool:
-        """Whether it is shown to be better: the whole interval of the accuracy, or of the loss, says so, and neither says the contrary."""
-        (low, high), (least, most) = self.loss_change_ci95, self.accuracy_change_ci95 if self.right_after is not None else (0.0, 0.0)
-        return (high < 0 and most >= 0) or (least > 0 and low <= 0)
+        """Whether it is shown to be better: right more often, by McNemar's exact test at 5 %; where answers are not simply right or wrong, of a lower loss.
+
+        One test and not two of which either may do, since the one or the other finds something by luck more often than 5 % of the time.
+        """
+        if self.right_after is not None:
+            return self.only_after > self.only_before and mcnemar(self.only_before, self.only_after) < _LEVEL
+        return self.loss_change_ci95[1] < 0
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {

@@ -8,7 +8,7 @@ from fovea.bundle.refusal import Refusal, unit
 from fovea.types import Floats, Ints
 
 _K = 5  # one neighbour alone may be a picture that does not belong; 50 were worse where there are few (benchmarks/questions/refusal.py)
-_MOST_KEPT = 1_000  # of 1,280 numbers each they add 3.5 MB to a bundle; twice as many are hardly better
+_MOST_KEPT = 1_000  # of 1,280 numbers each they add 5.1 MB to a bundle; twice as many are hardly better
 _LEAST_A_CLASS = 5
 
 

@@ -102,6 +102,7 @@ def write_bundle(
     averaging: Mapping[str, object] | None = None,
     neighbours: Neighbours | None = None,
     weights: bytes | None = None,
+    private: bool = False,
 ) -> Path:
     """Makes a bundle, compares it with torch, and writes it.
 
@@ -114,6 +115,7 @@ def write_bundle(
         settled: What the task decided on validation.
         averaging: What is averaged inside the model, where anything is.
         neighbours: Training pictures to explain by example with.
+        private: No picture travels with it: those of `golden.npz` are drawn, and neighbours stay out.
         weights: The backbone's, with their passport, where they travel with it.
 
     Raises:
@@ -124,6 +126,8 @@ def write_bundle(
     model = append_head(
         trained.onnx, _scaled(layers, answering.calibration), temperature=answering.calibration.temperature, answer=task.answer, activation=task.activation
     )  # fmt: skip
+    if private:
+        pictures, neighbours = np.concatenate([_drawn(pictures.shape[1]), pictures[: NUM_COMPARED - NUM_GOLDEN]]), None
     pictures = pictures[:NUM_COMPARED]
     expected = trained.reference(pictures)
     maps = trained.maps(pictures, expected["embedding"])
@@ -158,10 +162,32 @@ def write_bundle(
         **({NEIGHBOURS_FILE: pack_arrays(neighbours.arrays(), compressed=False)} if neighbours else {}),
         **({HEAD_FILE: pack_arrays(_shipped_head(trained), compressed=False)} if maps is not None else {}),
         **({WEIGHTS: weights} if weights else {}),
-        "README.md": printable(card(info)).encode(),
+        "README.md": printable(card(info, kept=_kept(training_data, answering, neighbours, private=private))).encode(),
         "bundle.json": json_text(info.to_json(), indent=2).encode(),
     }
     return write_files(path, files)
+
+
+def _kept(training_data: TrainingData | None, answering: Answering, neighbours: Neighbours | None, *, private: bool) -> str:
+    """What of the training pictures is in the files of a bundle, in sentences for its card; "" where it has learned from none."""
+    if not (training_data and training_data.num_files):
+        return ""
+    told = ["The pictures in `golden.npz` are drawn." if private else f"`golden.npz` holds {NUM_GOLDEN} training pictures."]
+    if neighbours:
+        told.append(f"`{NEIGHBOURS_FILE}` holds paths and labels of training pictures, and how the model sees them.")
+    if answering.refusal:
+        told.append(f"`{REFUSAL_FILE}` holds how the model sees some of them, without paths.")
+    return " ".join([*told, "" if private else "`fovea train --private` leaves pictures and paths out."]).strip()
+
+
+def _drawn(size_px: int) -> Pixels:
+    """Pictures of coarse and fine squares in all colours, (4, S, S, 3), the same ones each time."""
+    rng, found = np.random.default_rng(0), []
+    for places in (4, 8, 16, 32)[:NUM_GOLDEN]:
+        squares = rng.integers(0, 256, (places, places, 3), np.uint8)
+        at = np.arange(size_px) * places // size_px
+        found.append(squares[at][:, at])
+    return np.stack(found)
 
 
 def _scaled(layers: list[tuple[Floats, Floats]], calibration: Calibration) -> list[tuple[Floats, Floats]]:

@@ -4,8 +4,13 @@ from fovea.bundle.format import BundleInfo
 from fovea.tasks import Task, create_task
 
 
-def card(info: BundleInfo) -> str:
-    """What the model is, what it was measured at, how to ask it, and where its limits lie."""
+def card(info: BundleInfo, *, kept: str = "") -> str:
+    """What the model is, what it was measured at, how to ask it, and where its limits lie.
+
+    Args:
+        info: The content of `bundle.json`.
+        kept: What of the training pictures travels with it, in sentences.
+    """
     task = create_task(info.task, info.class_names)
     names = ", ".join(info.class_names[:20]) + (f" ... ({len(info.class_names)} in all)" if len(info.class_names) > 20 else "")
     rows, sentences = list[str](), list[str]()
@@ -42,7 +47,7 @@ fovea predict THIS_FOLDER photo.jpg
 or in any ONNX runtime: `model.onnx` takes `pixels`, uint8 (B, {size}, {size}, 3) RGB, prepared as `bundle.json` says under
 `preprocessing`, and gives `{task.answer}`{calibrated} and `embedding`. `golden.npz` holds pictures with their right answers.
 
-## Licences
+{f"## What it holds of the training pictures{chr(10)}{kept}{chr(10)}{chr(10)}" if kept else ""}## Licences
 {chr(10).join(f"- {licence}" for licence in info.licences) or "- none stated for the weights it started from"}
 """
 

@@ -50,13 +50,18 @@ class Answered:
             false_refusal=old.false_refusal,
         )
         self.answers: Floats = self.answering.outputs(self.logits)[goal.answer]
+        if self.answering.held_out is not None:
+            self.answers[rows["validation"]] = self.answering.held_out
         side = VIEWS[way.views].wider(judge.preprocessing).size_px
         both = isinstance(self.network, Averaged)
         self.onnx = module_to_onnx(
             self.network if both else way.networks[0].body, size_px=side, outputs=("embedding", "logits") if both else ("embedding",)
         )
 
-    def outputs(self, rows: Ints) -> dict[str, Any]:
+    def outputs(self, rows: Ints, split: str) -> dict[str, Any]:
+        """Of a split's rows; promises are not judged on the validation pictures, which set them."""
+        if split == "validation":
+            return {self.answering.answer: self.answers[rows]}
         return self.answering.outputs(self.logits[rows], self.embeddings[rows])
 
 

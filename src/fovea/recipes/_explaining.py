@@ -162,7 +162,7 @@ def explain_run(
     )
     looked = (
         f"On {len(shown):,} {split} pictures of {len(groups)} classes it was looked whether the model goes by one corner or edge: "
-        f"{'it does' if found else 'it was not seen to'} (such a warning is wrong at most {100 * FALSE_ALARMS:.0f} % of the time)."
+        f"{'it does' if found else 'it was not seen to'} (of models that go by no such place, at most {100 * FALSE_ALARMS:.0f} in 100 is warned of)."
     )
     return Explanations(method, pictures, checked, warning, [str(each) for each in found], looked)
 

@@ -147,6 +147,7 @@ def adapt(
             strategy="adapt",
             training_data=TrainingData(hash=new.seen.data_hash, num_files=len(new.seen.rows["train"])),
             metrics={each.what: each.to_json() for each in result.measured},
+            private=old.private,
         )
     write_json(folder / "adaptation.json", result.to_json())
     return result

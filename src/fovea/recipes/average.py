@@ -14,6 +14,7 @@ from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import InputError
+from fovea.evaluation.grouped import by_groups, caution
 from fovea.evaluation.paired import Gain, gain
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
@@ -119,8 +120,13 @@ def average(
                 settled = goal.settle({goal.answer: last.answers[watched]}, targets[watched], targets[rows["train"]])
                 goal = goal.settled(settled)
                 measured = {
-                    split: goal.metrics(last.outputs(rows[split]), targets[rows[split]]) if len(rows[split]) else None
+                    split: goal.metrics(last.outputs(rows[split], split), targets[rows[split]]) if len(rows[split]) else None
                     for split in ("validation", "test")
+                }
+            if goal.activation == "softmax":
+                right = last.answers.argmax(axis=1) == targets
+                measured = {
+                    split: found and by_groups(found, right[rows[split]], seen.groups[rows[split]]) for split, found in measured.items()
                 }
             asked = sorted(rows["test"])
             columns, judged = goal.judged([seen.labels[i] for i in asked], {goal.answer: last.answers[asked]})
@@ -153,6 +159,7 @@ def average(
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
                     settled=settled,
+                    private=any(load_settings(name).private for name in names),
                     averaging=None if owner and way.num_passes == 1 else {key: averaging[key] for key in ("how", "tta", "passes")},
                 )
                 if len(way.networks) == 1:  # `--weights RUN` takes them
@@ -163,7 +170,7 @@ def average(
                 num_files={split: len(index) for split, index in rows.items()}, validation=measured["validation"], test=measured["test"],
                 timing=Timing(), seed=seed, command=command_line("average", *names, out=out, **settings.model_dump(exclude={"average"}, exclude_defaults=True)),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "simplejpeg", "torch"),
-                notes=[*told(averaging), *seen.notes, *last.answering.notes], weights=" + ".join(names),
+                notes=[*told(averaging), *seen.notes, *last.answering.notes, *caution(measured["test"], "test")], weights=" + ".join(names),
                 image_size_px=judge.preprocessing.size_px, temperature=last.answering.calibration.temperature,
                 **last.answering.to_json(), search=[], averaging=averaging,
             )  # fmt: skip

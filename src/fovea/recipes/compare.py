@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fovea.errors import InputError
+from fovea.evaluation.grouped import CAUTION
 from fovea.metrics.intervals import holm, mcnemar, paired_bootstrap
 from fovea.report.words import count
 from fovea.training.run import Metrics, RunFolder, load_metrics
@@ -194,7 +195,7 @@ def _counted(first: str, second: str, answers: dict[str, Answers]) -> tuple[int,
 
 
 def _notes(pairs: tuple[Pair, ...], answers: dict[str, Answers]) -> tuple[str, ...]:
-    told = []
+    told = [CAUTION] if any(_grouped(run) for run in answers) else []
     for pair in pairs:
         sizes = len(answers[pair.first]), len(answers[pair.second])
         if set(sizes) != {pair.n}:
@@ -207,6 +208,12 @@ def _notes(pairs: tuple[Pair, ...], answers: dict[str, Answers]) -> tuple[str, .
                 f"{pair.first} and {pair.second} learned from different pictures, labels or splits; their test pictures were matched by path alone"
             )
     return tuple(told)
+
+
+def _grouped(run: str) -> bool:
+    """Whether some of a run's test pictures belong to one group."""
+    measured = load_metrics(run).test
+    return measured is not None and "counted_as" in (measured.model_extra or {})
 
 
 def _data_hash(run: str) -> str | None:

@@ -9,6 +9,7 @@ from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.evaluation.answers import check_promises, fit_answering
 from fovea.evaluation.further import look_further
+from fovea.evaluation.grouped import by_groups, caution
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.recipes._explaining import explain_training, training_pictures
@@ -68,6 +69,7 @@ def train(
     false_refusal: float | None = None,
     split_by: str | None = None,
     keep_leaks: bool = False,
+    private: bool = False,
     embedding_map: Literal["pca", "tsne"] = "pca",
     seed: int = 0,
     overwrite: bool = False,
@@ -127,6 +129,7 @@ def train(
         split_by: A regular expression that is looked for in each picture's path; pictures for which its first group (in
             parentheses) reads the same stay on one side of the splits: "patient(\\d+)".
         keep_leaks: Learn also from training pictures that stand in validation or test too, as they are or in another version.
+        private: Ship no training picture in the bundle, and no path: its check pictures are drawn, and it cannot explain by example. The report still shows pictures.
         embedding_map: How the report puts pictures on its map of what looks alike: "pca", or "tsne", which takes seconds more.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
@@ -143,7 +146,7 @@ def train(
         clip_norm=clip_norm, dropout=dropout, ema_decay=ema_decay, balance=balance, unfreeze=unfreeze, layer_decay=layer_decay,
         batch_norm=batch_norm, precision=precision, compile=compile, engine=engine, device=device, coverage=coverage,
         false_refusal=false_refusal, split_by=split_by,
-        keep_leaks=keep_leaks, seed=seed,
+        keep_leaks=keep_leaks, private=private, seed=seed,
     )  # fmt: skip
     with open_source(data, seed=seed) as source, EmbeddingStore() as store:
         check_outside(out, source.location)
@@ -186,15 +189,26 @@ def train(
                 goal = goal if coverage is None else goal.promising(coverage)
                 settled = goal.settle({goal.answer: answers[goal.answer][watched]}, targets[watched], targets[rows["train"]])
                 goal = goal.settled(settled)
+                if answering.held_out is not None:
+                    answers[goal.answer][watched] = answering.held_out  # calibrations fitted to these rows would flatter them
             plan = learner.plan  # with what was chosen
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
-                # of training pictures, which it was shown, none is strange
+                # of training pictures, which it was shown, none is strange; promises are not judged on the validation pictures, which set them
                 by_split = {
-                    split: answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
+                    split: {goal.answer: answers[goal.answer][index]}
+                    if split == "validation"
+                    else answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
                     for split, index in rows.items()
                 }
                 measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
+                if goal.activation == "softmax":
+                    right = answers[goal.answer].argmax(axis=1) == targets
+                    measured |= {
+                        split: by_groups(found, right[rows[split]], seen.groups[rows[split]])
+                        for split, found in measured.items()
+                        if found and split != "train"
+                    }
                 further = look_further(
                     goal, learned, answers[goal.answer], targets, seen.groups, rows, items=seen.items, facts=facts_of(seen, store),
                     own_splits=any(item.split for item in source.items), seed=seed,
@@ -220,6 +234,7 @@ def train(
                     metrics=figures,
                     settled=settled,
                     neighbours=learned_from.some(seed=seed) if learned_from else None,
+                    private=private,
                 )
             with watch("explain_s"):
                 explained = explain_training(run, plan.network, goal, source, seen, answers[goal.answer], embeddings, learned_from)
@@ -241,7 +256,7 @@ def train(
                     embedding_map=embedding_map if embedding_map != "pca" else None,
                 ),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
-                notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes],
+                notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes, *caution(measured["test"], "test")],
                 weights=plan.weights_said,
                 image_size_px=plan.preprocessing.size_px,
                 temperature=answering.calibration.temperature,

@@ -68,8 +68,7 @@ def honest(data: ReportData, result: Measured | None) -> Honest | None:
 def _judged(
     data: ReportData, accuracy: float, lo: float, hi: float, n: int, basis: str, guess: str | None, guess_accuracy: float | None, why: str
 ) -> Honest:  # fmt: skip
-    even = 1 / max(len(data.class_names), 1)  # a class that happens to be rare among the measured ones makes guessing no worse
-    learned = guess_accuracy is None or lo > max(guess_accuracy, even)
+    even, learned = _even(data), _beats_guessing(data, lo, guess_accuracy)
     leaked, expect = "left out" if _num_left_out(data) else "", f"On {data.noun}s like these, expect between {between(lo, hi)}."
     if learned or guess_accuracy is None:
         return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, learned, leaked, why, "caution" if why else "plain")
@@ -81,6 +80,16 @@ def _judged(
         f"{percent(guess_accuracy)} of the time. It has not been shown to have learned anything."
     )
     return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, False, leaked, f"{caution} {why}".strip(), "bad")
+
+
+def _even(data: ReportData) -> float:
+    """How often guessing is right where all classes are equally common."""
+    return 1 / max(len(data.class_names), 1)
+
+
+def _beats_guessing(data: ReportData, lo: float, guess_accuracy: float | None) -> bool:
+    """Whether the whole interval does; a class that happens to be rare among the measured ones makes guessing no worse."""
+    return guess_accuracy is None or lo > max(guess_accuracy, _even(data))
 
 
 def _leaking(data: ReportData, leaked: Json, result: Measured) -> Honest:
@@ -100,10 +109,11 @@ def _leaking(data: ReportData, leaked: Json, result: Measured) -> Honest:
     basis = f"On the {count(n, f'{result.split} {data.noun}')} that it had not learned from, it was right {percent(accuracy)} of the time."
     expect = f"On new {data.noun}s, expect between {between(lo, hi)}."
     caution = f"The data is leaked: {shared}. On all of them together it was right {percent(result.accuracy)} of the time, which flatters."
-    learned = result.guess_accuracy is None or lo > result.guess_accuracy
+    guess_accuracy = clean.get("guess_accuracy", result.guess_accuracy)  # of these pictures; older runs know it of all together
+    learned = _beats_guessing(data, lo, guess_accuracy)
     if not learned:
         caution += " On the others it has not been shown to have learned anything."
-    return Honest(accuracy, lo, hi, n, basis, expect, result.guess, result.guess_accuracy, learned, "kept", caution, "bad")
+    return Honest(accuracy, lo, hi, n, basis, expect, result.guess, guess_accuracy, learned, "kept", caution, "bad")
 
 
 def _few(data: ReportData, hidden: Json, result: Measured) -> str:

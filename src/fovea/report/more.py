@@ -70,9 +70,22 @@ def tradeoff_charts(data: ReportData, result: Measured) -> list[Chart]:
 
 
 def promises(data: ReportData, result: Measured) -> list[str]:
-    """How often sets of classes held the right one, and how many pictures were refused, each beside what was promised."""
-    found, told = _of(data, result), []
+    """How often sets of classes held the right one, and how many pictures were refused, each beside what was promised.
+
+    Not on validation pictures: they set the promises, and keep them whatever the model is worth.
+    """
+    found, told = _of(data, result), list[str]()
     conformal, refusal = data.answering.get("conformal"), data.answering.get("refusal")
+    if result.split != "test":
+        if conformal:
+            told.append(
+                f"Where it is not sure, it names several classes (prediction_set), promised to hold the right one at least {percent(conformal['coverage'])} of the time."
+            )
+        if refusal:
+            told.append(
+                f"A {data.noun} that is like nothing it was shown is refused; of {data.noun}s like these, {percent(refusal['false_refusal'])} are to be refused by mistake."
+            )
+        return [*told, f"Whether this is kept was not measured: there are no test {data.noun}s, and the others set it."] if told else []
     if conformal and (held := number(found, "set_coverage")) is not None:
         low, high = found["set_coverage_ci95"]
         told.append(

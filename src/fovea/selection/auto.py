@@ -86,8 +86,10 @@ class Way:
     def better_than(self, other: "Way") -> tuple[float, float]:
         """By how much it is right more often on the pictures that both answered, and the standard error of that difference."""
         both, mine, theirs = np.intersect1d(self.rows, other.rows, assume_unique=True, return_indices=True)
+        if not len(both):
+            return 0.0, 0.0
         apart = self.right[mine].astype(np.float64) - other.right[theirs]
-        return float(apart.mean()), float(apart.std() / max(1, len(both)) ** 0.5)
+        return float(apart.mean()), float(apart.std() / len(both) ** 0.5)
 
     def to_json(self) -> dict[str, Any]:
         """As `metrics.json` and the report have it."""
@@ -139,10 +141,10 @@ class Auto(Strategy):
         needed_s = self._looking_s(hashes, store)
         told = f"auto: at most {in_words(self.budget_s)} to choose how to learn, {in_words(needed_s)} or more of it to look at {len(items):,} pictures"
         say(f"{told}; at hand: {', '.join(self.plans)}")
-        first: Looked | None = None
+        looks: list[Looked] = []
         for name, plan in self.plans.items():
             began = time.perf_counter()
-            if first is not None and first.embed_s > self.left_s / 3:
+            if looks and looks[0].embed_s > self.left_s / 3:
                 self.said.append(f"{name} was not looked with: the budget of {in_words(self.budget_s)} has no time for it")
                 continue
             depths = Depths(plan.network.body)
@@ -155,12 +157,9 @@ class Auto(Strategy):
                 store.put(
                     plain.space, {content: self.vectors[name, None][i] for i, content in enumerate(hashes) if content in found.facts}, {}
                 )
-            if first is None:
-                first = Looked(
-                    found.vectors, found.facts, found.problems, embed_s=time.perf_counter() - began, num_from_store=found.num_from_store
-                )
-        assert first is not None
-        return replace(first, embed_s=time.perf_counter() - started)
+            took_s = time.perf_counter() - began
+            looks.append(Looked(found.vectors, found.facts, found.problems, embed_s=took_s, num_from_store=found.num_from_store))
+        return replace(looks[0], embed_s=time.perf_counter() - started)
 
     def _looking_s(self, hashes: Sequence[str], store: EmbeddingStore) -> float:
         """The seconds that one look with the first backbone takes at the least, from two turns of noise: without decoding, all cores at work.
@@ -258,8 +257,6 @@ class Auto(Strategy):
             )
         ways = list(probes)
         for strategy, other in (("probe", "mlp"), ("frozen", head), ("finetune", head)):
-            if (strategy, other) == ("probe", head) or (strategy == "finetune" and head != "linear"):
-                continue
             ways.append(self._epochs(strategy, other, best, train, targets, groups, folds, _ERRORS_GONE[similar, much], key))
         chosen = _taken([way for way in ways if len(way.right)])
         self.ways += ways
@@ -361,8 +358,15 @@ class Auto(Strategy):
                 )
         tried = [way for way in self.ways if len(way.right)]
         low, high = wilson(int(chosen.right.sum()), len(chosen.right))
-        others = "; ".join(f"{way.name} {way.accuracy:.1%}" for way in tried if way is not chosen)
+        others = "; ".join(
+            f"{way.name} {way.accuracy:.1%}" + (f" (on {len(way.right):,} of them)" if len(way.right) < len(chosen.right) else "")
+            for way in tried if way is not chosen
+        )  # fmt: skip
         self.said += [f"{way.name} was {way.verdict}" for way in self.ways if not len(way.right)]
+        if any(way.strategy != "probe" or way.head == "mlp" for way in tried):
+            self.said.append(
+                "what learns in epochs was tried with fewer pictures than probes were, since some of them say when to stop: that favours probes a little"
+            )
         self.said.append(
             f"chosen: {chosen.name}, right on {chosen.accuracy:.1%} of the training pictures that were hidden from it ({low:.1%} to {high:.1%})"
             + (f"; also tried: {others}" if others else "")
@@ -419,14 +423,12 @@ def _place(place: tuple[str, int | None]) -> str:
 
 
 def _taken(ways: Sequence[Way]) -> Way:
-    """The first, and so the simplest, of those that the best is not better than by more than one standard error."""
-    best = max(ways, key=lambda way: (way.accuracy, -(way.loss or 0)))
-    return next(way for way in ways if way is best or _no_better(best, way))
+    """The first, and so the simplest, of those that no other is better than by more than one standard error, on the pictures that both answered.
 
-
-def _no_better(best: Way, way: Way) -> bool:
-    apart, unsure = best.better_than(way)
-    return apart <= unsure
+    Each pair is compared on pictures of its own, so that they may beat one another in a circle: then it is the one that is beaten by least.
+    """
+    beaten = [max(apart - unsure for apart, unsure in (other.better_than(way) for other in ways)) for way in ways]
+    return next((way for way, by in zip(ways, beaten, strict=True) if by <= 0), ways[int(np.argmin(beaten))])
 
 
 def _some(train: Ints, targets: Ints, seed: int) -> Ints:

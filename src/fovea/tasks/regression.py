@@ -224,15 +224,14 @@ class Regression(Task):
             )
         ]
         if any("interval_coverage" in row for row in each.values()):
+            judged = split != "validation"  # whose errors set the interval: that it holds them is no news
             tables.append(
                 Table(
-                    "How near the truth is to a single answer: an interval made to hold it 9 times out of 10, and how often it did here.",
-                    ("Number", "Answer plus or minus", "Promised", "Held it", "95 % interval"),
+                    "How near the truth is to a single answer: an interval made to hold it as often as is promised"
+                    + (", and how often it did here." if judged else ". How often it does was not measured: there are no test pictures."),
+                    ("Number", "Answer plus or minus", "Promised", *(("Held it", "95 % interval") if judged else ())),
                     [
-                        (
-                            name, figure(row["interval_half_width"]), percent(row["interval_promised"]), percent(row["interval_coverage"]),
-                            f"{100 * row['interval_coverage_ci95'][0]:.1f} to {percent(row['interval_coverage_ci95'][1])}",
-                        )
+                        (name, figure(row["interval_half_width"]), percent(row["interval_promised"]), *(_held(row) if judged else ()))
                         for name, row in each.items()
                     ],
                     "Where does the interval come from?",
@@ -299,6 +298,11 @@ class Regression(Task):
 def _with_interval(name: str, measure: Measure, n: int) -> dict[str, Any]:
     value, (low, high) = once(measure, n), bootstrap(measure, n)
     return {name: value if math.isfinite(value) else None, f"{name}_ci95": [low, high] if math.isfinite(low) else None}
+
+
+def _held(row: Mapping[str, Any]) -> tuple[str, str]:
+    low, high = row["interval_coverage_ci95"]
+    return percent(row["interval_coverage"]), f"{100 * low:.1f} to {percent(high)}"
 
 
 def _ends(interval: Sequence[float] | None) -> str:

@@ -153,10 +153,11 @@ def walk(purpose: str, losses: Callable[[float], tuple[list[float], Found]]) -> 
 
 
 def out_of_fold(inputs: Floats, targets: Ints, folds: Ints, *, num_classes: int) -> tuple[Floats, float]:
-    """What a fit that saw nothing of a row's fold says of the row: probabilities (N, K), and the regularisation that was taken.
+    """What a fit that learned from no row of a row's fold says of the row: probabilities (N, K), and the regularisation that all folds would take.
 
     It is the strongest whose loss is within one standard error of the lowest (Breiman et al., "Classification and Regression
-    Trees", 1984, section 3.4.3): a fit that follows single rows would also follow those whose labels are wrong.
+    Trees", 1984, section 3.4.3): a fit that follows single rows would also follow those whose labels are wrong. Each fold's is chosen by the
+    losses of the other folds, so that no row has a say in what it is asked with.
 
     Args:
         inputs: (N, D) embeddings.
@@ -182,13 +183,18 @@ def out_of_fold(inputs: Floats, targets: Ints, folds: Ints, *, num_classes: int)
         return [negative_log_likelihood(part, targets[rows]) for part, rows in zip(found, held_out, strict=True)], found
 
     tried = walk("asking whether labels fit", answers)
-    best = min((losses for _, losses, _ in tried), key=np.mean)
-    enough = np.mean(best) + np.std(best) / np.sqrt(len(best))
-    strength, _, found = next(row for row in tried if np.mean(row[1]) <= enough)
+    losses = np.array([row for _, row, _ in tried])
     probabilities = np.zeros((len(targets), num_classes), np.float32)
-    for rows, part in zip(held_out, found, strict=True):
-        probabilities[rows] = part
-    return probabilities, strength
+    for i, rows in enumerate(held_out):
+        probabilities[rows] = tried[_strongest(np.delete(losses, i, axis=1) if len(held_out) > 1 else losses)][2][i]
+    return probabilities, tried[_strongest(losses)][0]
+
+
+def _strongest(losses: Floats) -> int:
+    """Of (S, F) losses, from strong to weak, one for each fold: the first whose mean is within one standard error of the lowest."""
+    means = losses.mean(axis=1)
+    best = losses[means.argmin()]
+    return int(np.argmax(means <= best.mean() + best.std() / len(best) ** 0.5))
 
 
 def _one_of_all(logits: Floats, targets: TargetArray) -> tuple[float, Floats]:

@@ -68,6 +68,7 @@ class TrainSettings(BaseModel):
     false_refusal: float | None = Field(default=None, gt=0, lt=1)
     split_by: str | None = None
     keep_leaks: bool = False
+    private: bool = False
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     def method(self, default: Method) -> Method:
