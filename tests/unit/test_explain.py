@@ -89,6 +89,85 @@ def test_gradcam_is_the_papers_formula(pixels):
     np.testing.assert_allclose(found.evidence, expected, rtol=1e-5, atol=1e-8)
 
 
+class Shared(nn.Module):
+    """One ReLU for the whole network; as a block within another the block's output is the last map."""
+
+    def __init__(self, *, within: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.act = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU(inplace=True)
+        self.head = None if within else nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.a(x))
+        x = self.act(self.b(x) + x)
+        return self.head(x.mean(dim=(2, 3))) if self.head else x
+
+
+@pytest.mark.parametrize(("network", "layer"), [(Shared(within=False), "act"), (
+    nn.Sequential(Shared(within=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)), "0",
+)])  # fmt: skip
+def test_a_module_that_is_used_twice_is_followed_at_its_last_call(network, layer):
+    x = torch.rand(1, 3, 16, 16)
+    block, head = (network, network.head) if layer == "act" else (network[0], network[3])
+    with torch.no_grad():
+        hidden = F.relu(block.a(x))
+        maps = F.relu(block.b(hidden) + hidden)[0].numpy()
+    weights = head.weight[1].detach().numpy()
+    for method in ("gradcam", "cam"):
+        found = explain_picture(NetworkSubject(network), x[0].permute(1, 2, 0).numpy(), method=method, target=1)
+        expected = np.einsum("c,chw->hw", weights, maps)
+        assert found.layer == layer
+        if method == "gradcam":
+            expected = np.maximum(expected, 0) / maps[0].size
+        np.testing.assert_allclose(found.evidence, expected, rtol=1e-4, atol=1e-7)
+    named = NetworkSubject(network, layer="act")
+    assert explain_picture(named, x[0].permute(1, 2, 0).numpy(), target=1).heat.any()
+
+
+class Given:
+    """Stands for a network whose maps and gradients are known."""
+
+    def __init__(self, maps, gradients=None):
+        self.known, self.gradients = np.asarray(maps, np.float32), gradients
+
+    def maps(self, pictures):
+        return self.known[None]
+
+    def maps_and_gradients(self, pixels, target):
+        return self.known, self.gradients
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 20.0])
+def test_gradcam_plus_plus_is_equation_19(scale, pixels):
+    rng = np.random.default_rng(0)
+    maps, gradients = rng.random((4, 3, 3)), rng.normal(size=(4, 3, 3)) * scale
+    gradients[0, 0, 0] = 0
+    expected = np.zeros((3, 3))
+    for k in range(4):
+        weight = 0.0
+        for i in range(3):
+            for j in range(3):
+                g = gradients[k, i, j]
+                alpha = g**2 / (2 * g**2 + maps[k].sum() * g**3) if g else 0.0
+                weight += alpha * max(g, 0.0)
+        expected += weight * maps[k]
+    found = METHODS["gradcam_plus_plus"].build(Given(maps, gradients), pixels, 0)
+    np.testing.assert_allclose(found, np.maximum(expected, 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (30, 4, 5)])
+def test_eigencam_of_a_fine_layer_solves_the_smaller_square(shape, pixels, monkeypatch):
+    maps = np.random.default_rng(0).normal(size=shape).astype(np.float32) + 0.3
+    left, values, _ = np.linalg.svd(maps.reshape(len(maps), -1).T.astype(np.float64), full_matrices=False)
+    solved, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda square: solved.append(len(square)) or eigh(square))
+    found = METHODS["eigencam"].build(Given(maps), pixels, 0)
+    expected = left[:, 0] * values[0]
+    np.testing.assert_allclose(found.ravel(), expected * np.sign(expected.sum()), rtol=1e-3, atol=1e-5)
+    assert solved == [min(shape[0], shape[1] * shape[2])]
+
+
 def test_cam_adds_up_to_the_score(pixels):
     network = Own().eval()
     found = explain_picture(NetworkSubject(network), pixels, method="cam", target=2)
