@@ -318,6 +318,42 @@ def test_maps_and_head_of_a_bundle_give_its_answers(probe_run, pixels):
     assert "features" not in bundle.outputs(square)
 
 
+def test_the_weights_in_a_fovea_file_are_used(scratch_run, tmp_path):
+    from fovea.bundle.archive import WEIGHTS, read_files, write_files
+
+    files = read_files(scratch_run.bundle) | {WEIGHTS: (scratch_run.path / "checkpoint" / "best.safetensors").read_bytes()}
+    write_files(tmp_path / "z.fovea", files)
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    heats = [fovea.explain(str(place), pixels).heat for place in (tmp_path / "z.fovea", scratch_run.path)]
+    np.testing.assert_array_equal(*heats)
+    write_files(tmp_path / "none.fovea", {name: content for name, content in files.items() if name != WEIGHTS})
+    with pytest.raises(BundleError, match="holds none"):
+        fovea.explain(str(tmp_path / "none.fovea"), pixels)
+    write_files(tmp_path / "cut.fovea", files | {WEIGHTS: files[WEIGHTS][:500]})
+    with pytest.raises(FoveaError):
+        fovea.explain(str(tmp_path / "cut.fovea"), pixels)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "cam"])
+def test_an_average_of_several_looks_is_no_network_to_follow(method, scratch_run, tmp_path):
+    import shutil
+
+    run = shutil.copytree(scratch_run.path, tmp_path / "averaged")
+    for name in ("head.npz", "neighbours.npz"):
+        (run / "bundle" / name).unlink()
+    info = json.loads((run / "bundle" / "bundle.json").read_text())
+    info["averaging"] = {"how": "single", "tta": "flips", "passes": 2}
+    (run / "bundle" / "bundle.json").write_text(json.dumps(info))
+    pixels = np.zeros((28, 28, 3), np.uint8)
+    with pytest.raises(BundleError, match=f"{method} follows one network.*averages 2 such answers") as caught:
+        fovea.explain(str(run), pixels, method=method)
+    assert "name one of the runs that were averaged" in caught.value.fix
+    assert "name the run folder" not in caught.value.fix
+    with pytest.raises(InputError) as caught:
+        fovea.explain(str(run), view="examples")
+    assert "averaged" in caught.value.fix
+
+
 def _without_weights(run, folder):
     import shutil
 
