@@ -295,6 +295,30 @@ def test_the_command_writes_sheets_and_raw_heat(probe_run, photos, tmp_path, her
     assert here("explain", probe_run.path, *pictures, "--out", tmp_path / "e").returncode == 2  # what is there stays
 
 
+def test_overwriting_removes_what_was_explained_before_and_nothing_else(pixels, tmp_path):
+    out, outside = tmp_path / "e", tmp_path / "outside.png"
+    fovea.explain(Own(), pixels, pixels, pixels, out=str(out))
+    table = json.loads((out / "explanations.json").read_text())
+    assert table["further"] == ["contact-sheet.png"]
+    table["further"] += ["../outside.png", "notes.txt", str(outside)]
+    (out / "explanations.json").write_text(json.dumps(table))
+    for own in (outside, out / "notes.txt", out / "mine.png"):
+        own.write_text("mine")
+    fovea.explain(Own(), pixels, out=str(out), overwrite=True)
+    assert sorted(path.name for path in out.iterdir()) == ["explanations.json", "mine.png", "notes.txt", "picture_1.npz", "picture_1.png"]
+    assert outside.exists()
+
+
+def test_file_names_are_found_in_time_that_grows_with_the_pictures():
+    from fovea.recipes.explain import _file_names
+
+    assert _file_names(["x/a.jpg", "y/a.jpg", "a-2.png", "a.png", "contact-sheet.jpg"]) == [
+        "a.png", "a-2.png", "a-2-2.png", "a-3.png", "contact-sheet-2.png",
+    ]  # fmt: skip
+    names = _file_names(["picture.jpg"] * 20_000)  # with a list this takes hours
+    assert len(set(names)) == 20_000
+
+
 def test_a_bundle_is_explained_without_torch(probe_run, photos):
     picture = next((photos / "disc").iterdir())
     code = (
@@ -354,6 +378,35 @@ def test_an_average_of_several_looks_is_no_network_to_follow(method, scratch_run
     assert "averaged" in caught.value.fix
 
 
+def _text(values):
+    return np.array(["a"] * values.size).reshape(values.shape)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "change"),
+    [
+        ("head.npz", "weight", lambda values: values[::-1]),
+        ("head.npz", "bias", lambda values: values + np.float32(3) * np.arange(len(values), dtype=np.float32)),
+        ("head.npz", "weight", lambda values: values * np.nan),
+        ("head.npz", "weight", _text),
+        ("head.npz", "weight", lambda values: values[:, 1:]),
+        ("neighbours.npz", "embeddings", lambda values: values[:, 1:]),
+        ("neighbours.npz", "embeddings", lambda values: values * np.nan),
+        ("neighbours.npz", "embeddings", _text),
+    ],
+)
+def test_parts_of_a_bundle_that_are_not_its_own_are_refused(file, name, change, scratch_run, tmp_path):
+    from fovea.bundle.archive import pack_arrays, read_files, unpack_arrays, write_files
+
+    files = read_files(scratch_run.bundle)
+    arrays = unpack_arrays(files[file], path=tmp_path, name=file)
+    files[file] = pack_arrays(arrays | {name: change(arrays[name])})
+    write_files(tmp_path / "other", files)
+    with pytest.raises(BundleError, match=f"{file} of the bundle") as caught:
+        fovea.load_bundle(tmp_path / "other")
+    assert "copy the whole bundle again" in caught.value.fix
+
+
 def _without_weights(run, folder):
     import shutil
 
@@ -367,7 +420,29 @@ def _without_maps(run, folder):
     return str(folder / "alone")
 
 
+class Astray(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a.weight.data[0, 0, 0, 0] = np.nan
+
+
+def _not_a_number():
+    floats = np.zeros((24, 24, 3), np.float32)
+    floats[3, 3] = np.nan
+    return floats
+
+
 BAD = [
+    (lambda run, d: (Astray(), {"method": "cam"}), InputError, "NaN or infinity", "weights may hold NaN"),
+    (lambda run, d: (Own(), {"pixels": _not_a_number()}), InputError, "the picture holds what is no number", "prepared"),
+    (lambda run, d: (str(run.path), {"method": "cam"}), InputError, "takes pictures of 64 x 64 px", "prepare"),
+    (lambda run, d: (str(run.path), {"method": "cam", "pixels": np.zeros((64, 64, 3), np.float32)}), InputError, "takes pictures of 64 x 64 px", "prepare"),
+    (lambda run, d: (Own(), {"stage": 1}), InputError, "does not heed --stage", "--view"),
+    (lambda run, d: (Own(), {"channel": 0}), InputError, "does not heed --channel", "--view"),
+    (lambda run, d: (str(run.path), {"view": "examples", "layer": "a"}), InputError, "does not heed --layer", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "examples", "class_": 0}), InputError, "does not heed --class", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "examples", "check": True}), InputError, "does not heed --check", "leave it out"),
+
     (lambda run, d: (nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 2)), {}), InputError, "gradcam cannot explain this model", "integrated_gradients"),
     (lambda run, d: (Own(), {"layer": "actt"}), UnknownName, "no layer is called 'actt'", "act"),
     (lambda run, d: (Own(), {"layer": "head"}), InputError, "'head' does not lie in places", "convolution"),
