@@ -89,6 +89,85 @@ def test_gradcam_is_the_papers_formula(pixels):
     np.testing.assert_allclose(found.evidence, expected, rtol=1e-5, atol=1e-8)
 
 
+class Shared(nn.Module):
+    """One ReLU for the whole network; as a block within another the block's output is the last map."""
+
+    def __init__(self, *, within: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.act = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU(inplace=True)
+        self.head = None if within else nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.a(x))
+        x = self.act(self.b(x) + x)
+        return self.head(x.mean(dim=(2, 3))) if self.head else x
+
+
+@pytest.mark.parametrize(("network", "layer"), [(Shared(within=False), "act"), (
+    nn.Sequential(Shared(within=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)), "0",
+)])  # fmt: skip
+def test_a_module_that_is_used_twice_is_followed_at_its_last_call(network, layer):
+    x = torch.rand(1, 3, 16, 16)
+    block, head = (network, network.head) if layer == "act" else (network[0], network[3])
+    with torch.no_grad():
+        hidden = F.relu(block.a(x))
+        maps = F.relu(block.b(hidden) + hidden)[0].numpy()
+    weights = head.weight[1].detach().numpy()
+    for method in ("gradcam", "cam"):
+        found = explain_picture(NetworkSubject(network), x[0].permute(1, 2, 0).numpy(), method=method, target=1)
+        expected = np.einsum("c,chw->hw", weights, maps)
+        assert found.layer == layer
+        if method == "gradcam":
+            expected = np.maximum(expected, 0) / maps[0].size
+        np.testing.assert_allclose(found.evidence, expected, rtol=1e-4, atol=1e-7)
+    named = NetworkSubject(network, layer="act")
+    assert explain_picture(named, x[0].permute(1, 2, 0).numpy(), target=1).heat.any()
+
+
+class Given:
+    """Stands for a network whose maps and gradients are known."""
+
+    def __init__(self, maps, gradients=None):
+        self.known, self.gradients = np.asarray(maps, np.float32), gradients
+
+    def maps(self, pictures):
+        return self.known[None]
+
+    def maps_and_gradients(self, pixels, target):
+        return self.known, self.gradients
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 20.0])
+def test_gradcam_plus_plus_is_equation_19(scale, pixels):
+    rng = np.random.default_rng(0)
+    maps, gradients = rng.random((4, 3, 3)), rng.normal(size=(4, 3, 3)) * scale
+    gradients[0, 0, 0] = 0
+    expected = np.zeros((3, 3))
+    for k in range(4):
+        weight = 0.0
+        for i in range(3):
+            for j in range(3):
+                g = gradients[k, i, j]
+                alpha = g**2 / (2 * g**2 + maps[k].sum() * g**3) if g else 0.0
+                weight += alpha * max(g, 0.0)
+        expected += weight * maps[k]
+    found = METHODS["gradcam_plus_plus"].build(Given(maps, gradients), pixels, 0)
+    np.testing.assert_allclose(found, np.maximum(expected, 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (30, 4, 5)])
+def test_eigencam_of_a_fine_layer_solves_the_smaller_square(shape, pixels, monkeypatch):
+    maps = np.random.default_rng(0).normal(size=shape).astype(np.float32) + 0.3
+    left, values, _ = np.linalg.svd(maps.reshape(len(maps), -1).T.astype(np.float64), full_matrices=False)
+    solved, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda square: solved.append(len(square)) or eigh(square))
+    found = METHODS["eigencam"].build(Given(maps), pixels, 0)
+    expected = left[:, 0] * values[0]
+    np.testing.assert_allclose(found.ravel(), expected * np.sign(expected.sum()), rtol=1e-3, atol=1e-5)
+    assert solved == [min(shape[0], shape[1] * shape[2])]
+
+
 def test_cam_adds_up_to_the_score(pixels):
     network = Own().eval()
     found = explain_picture(NetworkSubject(network), pixels, method="cam", target=2)
@@ -216,6 +295,30 @@ def test_the_command_writes_sheets_and_raw_heat(probe_run, photos, tmp_path, her
     assert here("explain", probe_run.path, *pictures, "--out", tmp_path / "e").returncode == 2  # what is there stays
 
 
+def test_overwriting_removes_what_was_explained_before_and_nothing_else(pixels, tmp_path):
+    out, outside = tmp_path / "e", tmp_path / "outside.png"
+    fovea.explain(Own(), pixels, pixels, pixels, out=str(out))
+    table = json.loads((out / "explanations.json").read_text())
+    assert table["further"] == ["contact-sheet.png"]
+    table["further"] += ["../outside.png", "notes.txt", str(outside)]
+    (out / "explanations.json").write_text(json.dumps(table))
+    for own in (outside, out / "notes.txt", out / "mine.png"):
+        own.write_text("mine")
+    fovea.explain(Own(), pixels, out=str(out), overwrite=True)
+    assert sorted(path.name for path in out.iterdir()) == ["explanations.json", "mine.png", "notes.txt", "picture_1.npz", "picture_1.png"]
+    assert outside.exists()
+
+
+def test_file_names_are_found_in_time_that_grows_with_the_pictures():
+    from fovea.recipes.explain import _file_names
+
+    assert _file_names(["x/a.jpg", "y/a.jpg", "a-2.png", "a.png", "contact-sheet.jpg"]) == [
+        "a.png", "a-2.png", "a-2-2.png", "a-3.png", "contact-sheet-2.png",
+    ]  # fmt: skip
+    names = _file_names(["picture.jpg"] * 20_000)  # with a list this takes hours
+    assert len(set(names)) == 20_000
+
+
 def test_a_bundle_is_explained_without_torch(probe_run, photos):
     picture = next((photos / "disc").iterdir())
     code = (
@@ -239,6 +342,71 @@ def test_maps_and_head_of_a_bundle_give_its_answers(probe_run, pixels):
     assert "features" not in bundle.outputs(square)
 
 
+def test_the_weights_in_a_fovea_file_are_used(scratch_run, tmp_path):
+    from fovea.bundle.archive import WEIGHTS, read_files, write_files
+
+    files = read_files(scratch_run.bundle) | {WEIGHTS: (scratch_run.path / "checkpoint" / "best.safetensors").read_bytes()}
+    write_files(tmp_path / "z.fovea", files)
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28, 3), dtype=np.uint8)
+    heats = [fovea.explain(str(place), pixels).heat for place in (tmp_path / "z.fovea", scratch_run.path)]
+    np.testing.assert_array_equal(*heats)
+    write_files(tmp_path / "none.fovea", {name: content for name, content in files.items() if name != WEIGHTS})
+    with pytest.raises(BundleError, match="holds none"):
+        fovea.explain(str(tmp_path / "none.fovea"), pixels)
+    write_files(tmp_path / "cut.fovea", files | {WEIGHTS: files[WEIGHTS][:500]})
+    with pytest.raises(FoveaError):
+        fovea.explain(str(tmp_path / "cut.fovea"), pixels)
+
+
+@pytest.mark.parametrize("method", ["gradcam", "cam"])
+def test_an_average_of_several_looks_is_no_network_to_follow(method, scratch_run, tmp_path):
+    import shutil
+
+    run = shutil.copytree(scratch_run.path, tmp_path / "averaged")
+    for name in ("head.npz", "neighbours.npz"):
+        (run / "bundle" / name).unlink()
+    info = json.loads((run / "bundle" / "bundle.json").read_text())
+    info["averaging"] = {"how": "single", "tta": "flips", "passes": 2}
+    (run / "bundle" / "bundle.json").write_text(json.dumps(info))
+    pixels = np.zeros((28, 28, 3), np.uint8)
+    with pytest.raises(BundleError, match=f"{method} follows one network.*averages 2 such answers") as caught:
+        fovea.explain(str(run), pixels, method=method)
+    assert "name one of the runs that were averaged" in caught.value.fix
+    assert "name the run folder" not in caught.value.fix
+    with pytest.raises(InputError) as caught:
+        fovea.explain(str(run), view="examples")
+    assert "averaged" in caught.value.fix
+
+
+def _text(values):
+    return np.array(["a"] * values.size).reshape(values.shape)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "change"),
+    [
+        ("head.npz", "weight", lambda values: values[::-1]),
+        ("head.npz", "bias", lambda values: values + np.float32(3) * np.arange(len(values), dtype=np.float32)),
+        ("head.npz", "weight", lambda values: values * np.nan),
+        ("head.npz", "weight", _text),
+        ("head.npz", "weight", lambda values: values[:, 1:]),
+        ("neighbours.npz", "embeddings", lambda values: values[:, 1:]),
+        ("neighbours.npz", "embeddings", lambda values: values * np.nan),
+        ("neighbours.npz", "embeddings", _text),
+    ],
+)
+def test_parts_of_a_bundle_that_are_not_its_own_are_refused(file, name, change, scratch_run, tmp_path):
+    from fovea.bundle.archive import pack_arrays, read_files, unpack_arrays, write_files
+
+    files = read_files(scratch_run.bundle)
+    arrays = unpack_arrays(files[file], path=tmp_path, name=file)
+    files[file] = pack_arrays(arrays | {name: change(arrays[name])})
+    write_files(tmp_path / "other", files)
+    with pytest.raises(BundleError, match=f"{file} of the bundle") as caught:
+        fovea.load_bundle(tmp_path / "other")
+    assert "copy the whole bundle again" in caught.value.fix
+
+
 def _without_weights(run, folder):
     import shutil
 
@@ -252,7 +420,29 @@ def _without_maps(run, folder):
     return str(folder / "alone")
 
 
+class Astray(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a.weight.data[0, 0, 0, 0] = np.nan
+
+
+def _not_a_number():
+    floats = np.zeros((24, 24, 3), np.float32)
+    floats[3, 3] = np.nan
+    return floats
+
+
 BAD = [
+    (lambda run, d: (Astray(), {"method": "cam"}), InputError, "NaN or infinity", "weights may hold NaN"),
+    (lambda run, d: (Own(), {"pixels": _not_a_number()}), InputError, "the picture holds what is no number", "prepared"),
+    (lambda run, d: (str(run.path), {"method": "cam"}), InputError, "takes pictures of 64 x 64 px", "prepare"),
+    (lambda run, d: (str(run.path), {"method": "cam", "pixels": np.zeros((64, 64, 3), np.float32)}), InputError, "takes pictures of 64 x 64 px", "prepare"),
+    (lambda run, d: (Own(), {"stage": 1}), InputError, "does not heed --stage", "--view"),
+    (lambda run, d: (Own(), {"channel": 0}), InputError, "does not heed --channel", "--view"),
+    (lambda run, d: (str(run.path), {"view": "examples", "layer": "a"}), InputError, "does not heed --layer", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "examples", "class_": 0}), InputError, "does not heed --class", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "examples", "check": True}), InputError, "does not heed --check", "leave it out"),
+
     (lambda run, d: (nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 2)), {}), InputError, "gradcam cannot explain this model", "integrated_gradients"),
     (lambda run, d: (Own(), {"layer": "actt"}), UnknownName, "no layer is called 'actt'", "act"),
     (lambda run, d: (Own(), {"layer": "head"}), InputError, "'head' does not lie in places", "convolution"),

@@ -4,7 +4,8 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,12 +50,34 @@ def read_files(path: Path) -> dict[str, bytes]:
                 expected="files that you may read",
                 fix="change their permissions",
             ) from error
+    with _opened(path) as archive:
+        names = {name for name in archive.namelist() if name in (*REQUIRED, *OPTIONAL)}
+        _check_complete(path, names)
+        _check_members(archive, names, str(path))
+        return {name: _read(archive, name) for name in names}
+
+
+def unpack_weights(path: Path, to: Path) -> bool:
+    """Writes the weights of a `.fovea` file to a file of their own; False where it brings none.
+
+    Raises:
+        BundleError: It cannot be read.
+    """
+    with _opened(path) as archive:
+        if WEIGHTS not in archive.namelist():
+            return False
+        _check_members(archive, [WEIGHTS], str(path))
+        content = _read(archive, WEIGHTS)
+    write_atomic(to, content)
+    return True
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A `.fovea` file; whatever is wrong with it becomes a BundleError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = {name for name in archive.namelist() if name in (*REQUIRED, *OPTIONAL)}
-            _check_complete(path, names)
-            _check_members(archive, names, str(path))
-            return {name: _read(archive, name) for name in names}
+            yield archive
     except _BROKEN as error:
         if isinstance(error, BundleError):
             raise

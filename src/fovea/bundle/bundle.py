@@ -133,31 +133,54 @@ def load_bundle(path: str | Path, *, engine: str = "onnxruntime") -> Bundle:
     refusal = read_refusal(info.refusal, arrays, path=path)
     task = create_task(info.task, info.class_names).settled(info.settled)
     examples = unpack_arrays(files[NEIGHBOURS_FILE], path=path, name=NEIGHBOURS_FILE) if NEIGHBOURS_FILE in files else None
-    neighbours = read_neighbours(examples, path=path)
-    head = _head_of(files, info, path)
-    bundle = Bundle(info, path, open_engine(files["model.onnx"], name=engine), task, refusal, neighbours, head)
     golden = unpack_arrays(files["golden.npz"], path=path)
-    check_golden(bundle.engine, golden, path=path)
-    return bundle
+    opened = open_engine(files["model.onnx"], name=engine)
+    check_golden(opened, golden, path=path)
+    neighbours = read_neighbours(examples, path=path, width=golden["embedding"].shape[1] if "embedding" in golden else None)
+    return Bundle(info, path, opened, task, refusal, neighbours, _head_of(files, info, task, golden, path))
 
 
-def _head_of(files: Mapping[str, bytes], info: BundleInfo, path: Path) -> tuple[Floats, Floats] | None:
+def _head_of(
+    files: Mapping[str, bytes], info: BundleInfo, task: Task, golden: Mapping[str, Floats], path: Path
+) -> tuple[Floats, Floats] | None:
     """The weights of the head that reads the means of the maps, where the bundle gives these.
 
     Raises:
-        BundleError: They do not fit the outputs that it declares.
+        BundleError: They do not fit the outputs that it declares, or do not give its golden answers.
     """
     if FEATURES not in info.outputs or HEAD_FILE not in files:
         return None
     arrays = unpack_arrays(files[HEAD_FILE], path=path, name=HEAD_FILE)
     channels, count = info.outputs[FEATURES].shape[1], len(info.class_names)
-    found = {name: arrays[name].shape for name in ("weight", "bias") if name in arrays}
-    if found != {"weight": (count, channels), "bias": (count,)}:
-        raise BundleError(
-            f"{HEAD_FILE} of the bundle {str(path)!r} does not belong to its model", got=", ".join(f"{name} {shape}" for name, shape in found.items()),
-            expected=f"weight ({count}, {channels}) and bias ({count},)", fix="copy the whole bundle again, or make it again",
-        )  # fmt: skip
-    return arrays["weight"].astype(np.float32), arrays["bias"].astype(np.float32)
+    right = {"weight": (count, channels), "bias": (count,)}
+    found = {name: arrays[name] for name in right if name in arrays}
+    got = ", ".join(f"{name} {values.shape} {values.dtype}" for name, values in found.items())
+    fits = {name: values.shape for name, values in found.items()} == right and all(values.dtype.kind == "f" for values in found.values())
+    if fits and FEATURES in golden and task.answer in golden:
+        maps = golden[FEATURES]
+        if maps.ndim == 4 and maps.shape[1] == channels:
+            logits = maps.mean(axis=(2, 3), dtype=np.float64) @ found["weight"].T.astype(np.float64) + found["bias"]
+            got = differences({task.answer: _activated(task, logits)}, {task.answer: golden[task.answer]})
+            if not got:
+                return found["weight"].astype(np.float32), found["bias"].astype(np.float32)
+    raise BundleError(
+        f"{HEAD_FILE} of the bundle {str(path)!r} does not belong to its model", got=got or "none of its arrays",
+        expected=f"numbers, weight ({count}, {channels}) and bias ({count},), that give the golden answers",
+        fix="copy the whole bundle again, or make it again",
+    )  # fmt: skip
+
+
+def _activated(task: Task, logits: Floats) -> Floats:
+    """(B, K) logits of a head with the calibration in it -> answers."""
+    if task.activation == "identity":
+        return logits
+    with np.errstate(all="ignore"):  # what is no number is found by whoever compares
+        if task.activation == "sigmoid":
+            answers: Floats = 1 / (1 + np.exp(-logits))
+            return answers
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+        return shares
 
 
 def check_golden(engine: Engine, golden: dict[str, Floats], *, path: Path) -> None:

@@ -100,29 +100,44 @@ class Neighbours:
         return Neighbours(self.embeddings[kept], tuple(self.paths[row] for row in kept), tuple(self.labels[row] for row in kept))
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """The content of `neighbours.npz`: half precision orders neighbours as single does, in half the bytes."""
-        return {"embeddings": self.embeddings.astype(np.float16), "paths": np.array(self.paths), "labels": np.array(self.labels)}
+        """The content of `neighbours.npz`: half precision, if it can hold them, orders neighbours as single does, in half the bytes."""
+        with np.errstate(over="ignore"):
+            half = self.embeddings.astype(np.float16)
+        return {
+            "embeddings": half if np.isfinite(half).all() else self.embeddings,
+            "paths": np.array(self.paths),
+            "labels": np.array(self.labels),
+        }
 
 
-def read_neighbours(arrays: _Arrays | None, *, path: object) -> Neighbours | None:
+def read_neighbours(arrays: _Arrays | None, *, path: object, width: int | None = None) -> Neighbours | None:
     """What a bundle brings along to explain by example; None where it brings nothing.
 
+    Args:
+        arrays: The content of `neighbours.npz`.
+        path: Of the bundle, for messages.
+        width: Of the model's embeddings, where it is known.
+
     Raises:
-        BundleError: The file's parts do not belong together.
+        BundleError: The file's parts do not belong together or not to the model, or hold what is no number.
     """
     if arrays is None:
         return None
     try:
         embeddings = np.asarray(arrays["embeddings"], np.float32)
         paths, labels = (_texts(arrays[name]) for name in ("paths", "labels"))
-        whole = embeddings.ndim == 2 and len(embeddings) == len(paths) == len(labels) > 0
+        whole = (
+            embeddings.ndim == 2
+            and len(embeddings) == len(paths) == len(labels) > 0
+            and embeddings.shape[1] == (width or embeddings.shape[1])
+        )
     except (KeyError, TypeError, ValueError):
         whole = False
-    if not whole:
+    if not whole or not np.isfinite(embeddings).all():
         raise BundleError(
-            f"{FILE} of the bundle {str(path)!r} is not whole",
-            got=", ".join(f"{name} {values.shape}" for name, values in arrays.items()),
-            expected="embeddings (M, D), paths (M,) and labels (M,)",
+            f"{FILE} of the bundle {str(path)!r} is not whole, or of another model",
+            got=", ".join(f"{name} {values.shape}" for name, values in arrays.items()) + (", with NaN or infinity" if whole else ""),
+            expected=f"finite embeddings (M, {width or 'D'}), paths (M,) and labels (M,)",
             fix="copy the whole bundle again, or train again",
         )
     return Neighbours(embeddings, paths, labels)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fovea.bundle import Bundle
 from fovea.bundle.bundle import FEATURES
+from fovea.errors import InputError
 from fovea.explain.subject import TURN, Need, Subject
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.types import Floats
@@ -28,6 +29,15 @@ class BundleSubject(Subject):
         self.offers = frozenset(need for need, has in offered.items() if has)
         self.layer = FEATURES if self._has_maps else ""
         self._last: tuple[Any, dict[str, Floats]] | None = None
+
+    def find(self, pixels: Any) -> None:
+        """Raises InputError where that is no picture as the model takes it."""
+        side = self.bundle.info.preprocessing.size_px
+        if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
+            raise InputError(
+                f"the bundle {str(self.bundle.path)!r} takes pictures of {side} x {side} px", got=f"{pixels.dtype} {tuple(pixels.shape)}",
+                expected=f"uint8 ({side}, {side}, 3)", fix="name the picture's file, or prepare it: load_bundle(...).prepare(content)",
+            )  # fmt: skip
 
     def answer(self, pictures: Any) -> Floats:
         return self._outputs(pictures, (self.bundle.task.answer,))[self.bundle.task.answer]

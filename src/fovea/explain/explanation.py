@@ -83,7 +83,8 @@ def explain_picture(
 
     Raises:
         UnknownName: No such method.
-        InputError: The method needs what this model has not; the target does not exist; the picture is too small.
+        InputError: The method needs what this model has not; the target does not exist; the picture is too small; or it, or what the
+            model answers, holds NaN or infinity.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise InputError(
@@ -95,14 +96,21 @@ def explain_picture(
             "a picture of one pixel has no places to tell apart", got=f"{pixels.shape[1]} x {pixels.shape[0]} px",
             expected="at least 2 x 2 px, better the size that the model is meant for", fix="give the whole picture",
         )  # fmt: skip
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError(
+            "the picture holds what is no number", got="NaN or infinity among its values", expected="finite floats, or bytes",
+            fix="look at how the picture was prepared: a division by zero is the usual cause",
+        )  # fmt: skip
     METHODS[method]  # a name that does not exist is told before any work
     subject.find(pixels)
-    evidence_of = check_method(subject, method)
     try:
         answer, score_of = subject.first(pixels)
+        _check_numbers(answer, "what the model answers to this picture")  # first of all: such a network looks as if it had no maps
+        evidence_of = check_method(subject, method)
         target = int(answer.argmax()) if target is None else check_target(target, len(answer))
         evidence = np.asarray(evidence_of(subject, pixels, target, seed=seed), np.float32)
         score = score_of(target)
+        _check_numbers(evidence, f"what {method} finds in this picture")
     finally:
         subject.forget()
     return Explanation(
@@ -116,6 +124,15 @@ def explain_picture(
         top=tuple(subject.top(answer, top)),
         notes=subject.notes,
     )
+
+
+def _check_numbers(values: Floats, what: str) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"{what} cannot be explained: there is NaN or infinity among it",
+            got="what is no number", expected="finite numbers",
+            fix="look at the model: its weights may hold NaN, as after a training that went astray",
+        )  # fmt: skip
 
 
 def heat_of(evidence: Floats, height: int, width: int) -> Floats:

@@ -345,7 +345,7 @@ class NetworkSubject(Subject):
                 self._run(self.input(pixels[None]))
         finally:
             handle.remove()
-        return Place(name, 0, shapes[-1], "", torch.empty(0), of_module=True)
+        return Place(name, 0, shapes[-1], "", torch.empty(0), of_module=True, call=len(shapes) - 1)
 
     def _told(self) -> tuple[str, ...]:
         notes = list(self._notes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from fovea.bundle import Bundle, load_bundle
-from fovea.bundle.archive import WEIGHTS
+from fovea.bundle.archive import WEIGHTS, unpack_weights
 from fovea.errors import BundleError, InputError
 from fovea.explain.bundle_subject import BundleSubject
 from fovea.explain.method import METHODS
@@ -58,28 +60,44 @@ def network_of(bundle: Bundle, *, method: str = "this method") -> Network | Publ
     """The network in torch that a bundle was made of: its weights from the run around it, or from the bundle itself.
 
     Raises:
-        BundleError: The weights are in neither, or they are not this bundle's.
+        BundleError: The weights are in neither, or they are not this bundle's; or it averages several answers.
     """
-    found = weights_beside(bundle.path)
-    if found is None:
+    averaging = bundle.info.averaging or {}
+    if averaging.get("passes", 1) != 1:
         raise BundleError(
-            f"{method} needs the network's weights, and the bundle {str(bundle.path)!r} holds none",
-            got=f"a bundle without {WEIGHTS}",
-            expected="the run folder that it was trained in (checkpoint/best.safetensors), or a bundle made with --keep-weights",
-            fix="name the run folder in place of the bundle; " + _without_weights(BundleSubject(bundle)),
+            f"{method} follows one network that looks at a picture once, and the bundle {str(bundle.path)!r} averages {averaging['passes']} such answers",
+            got=f"what `fovea average` made: how {averaging.get('how')}, tta {averaging.get('tta')}",
+            expected="a run of one network, without test-time augmentation",
+            fix="name one of the runs that were averaged; " + _without_weights(BundleSubject(bundle)),
         )
-    from fovea.explain.rebuild import rebuild
+    with weights_of(bundle.path) as found:
+        if found is not None:
+            from fovea.explain.rebuild import rebuild
 
-    return rebuild(bundle, found)
+            return rebuild(bundle, found)
+    raise BundleError(
+        f"{method} needs the network's weights, and the bundle {str(bundle.path)!r} holds none",
+        got=f"a bundle without {WEIGHTS}",
+        expected="the run folder that it was trained in (checkpoint/best.safetensors), or a bundle made with --keep-weights",
+        fix="name the run folder in place of the bundle; " + _without_weights(BundleSubject(bundle)),
+    )
 
 
-def weights_beside(path: Path) -> Path | None:
-    """The weights of the bundle that was read from `path`: in it, or in the run that holds it; None where there are none."""
+@contextmanager
+def weights_of(path: Path) -> Iterator[Path | None]:
+    """The weights of the bundle that was read from `path`, as a file: in it, or in the run that holds it; None where there are none.
+
+    Raises:
+        BundleError: It is a zip that cannot be read.
+    """
     if not path.is_dir():
-        return None
+        with TemporaryDirectory() as temporary:
+            unpacked = Path(temporary) / WEIGHTS
+            yield unpacked if unpack_weights(path, unpacked) else None
+        return
     folder = path if (path / "bundle.json").is_file() else path / "bundle"
     places = [folder / WEIGHTS, folder.resolve().parent.joinpath(*_IN_RUN)]
-    return next((place for place in places if place.is_file()), None)
+    yield next((place for place in places if place.is_file()), None)
 
 
 def _without_weights(subject: BundleSubject) -> str:

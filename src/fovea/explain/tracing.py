@@ -8,9 +8,11 @@ be explained too. It is called by the module before it and the function: "bn2+re
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -38,6 +40,7 @@ class Place:
         tensor: It itself.
         of_module: Whether `name` is a module's.
         convolved: Whether a convolution made it, or made it before it was changed in place.
+        call: Of a module that gives it, which of its calls in one pass, from 1: one ReLU often serves a whole block.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Place:
     tensor: torch.Tensor = field(repr=False)
     of_module: bool = False
     convolved: bool = False
+    call: int = 1
 
 
 class Watch(TorchFunctionMode):
@@ -75,6 +79,7 @@ class Watch(TorchFunctionMode):
 def trace(module: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Tensor, list[Place], set[str]]:
     """Runs a network; gives what it answers, the tensors of three and four dimensions on its way, in order, and the functions it calls."""
     places: list[Place] = []
+    calls: Counter[str] = Counter()
     last = ""
 
     def seen(index: int, function: str, tensor: torch.Tensor, same: bool) -> torch.Tensor:
@@ -90,8 +95,13 @@ def trace(module: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Ten
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             nonlocal last
             last = name
-            if places and places[-1].tensor is output and not places[-1].of_module:
-                places[-1].name, places[-1].of_module = name, True
+            calls[name] += 1
+            if places and places[-1].tensor is output and (not places[-1].of_module or places[-1].call > 1):
+                places[-1].name, places[-1].of_module, places[-1].call = (
+                    name,
+                    True,
+                    calls[name],
+                )  # of one used again, what is around it tells more
 
         return hook
 
@@ -107,9 +117,12 @@ def trace(module: nn.Module, run: Callable[[], torch.Tensor]) -> tuple[torch.Ten
 
 @contextmanager
 def editing(module: nn.Module, place: Place, edit: Edit) -> Iterator[None]:
-    """While it is open, the tensor at `place` is replaced by what `edit` makes of it, in every pass."""
+    """While it is open, which is for one pass, the tensor at `place` is replaced by what `edit` makes of it."""
     if place.of_module:
-        handle = module.get_submodule(place.name).register_forward_hook(lambda _module, _inputs, output: edit(output))
+        calls = count(1)
+        handle = module.get_submodule(place.name).register_forward_hook(
+            lambda _module, _inputs, output: edit(output) if next(calls) == place.call else None
+        )
         try:
             yield
         finally:

@@ -140,6 +140,13 @@ def show_examples(bundle: Bundle, pictures: Sequence[tuple[str, Pixels]], out: s
         InputError: The bundle brings none, or answers no classes; or there is no picture.
     """
     neighbours = bundle.neighbours
+    if neighbours is None and bundle.info.averaging:
+        raise InputError(
+            f"the bundle {str(bundle.path)!r} brings no training pictures to explain by example",
+            got="what `fovea average` made, which keeps none",
+            expected="a run of `fovea train`",
+            fix="name one of the runs that were averaged, or explain with --method occlusion",
+        )
     if neighbours is None or bundle.task.activation != "softmax":
         raise InputError(
             f"the bundle {str(bundle.path)!r} brings no training pictures to explain by example",

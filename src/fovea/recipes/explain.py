@@ -1,8 +1,10 @@
 """Show what in a picture an answer comes from."""
 
 import difflib
+import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +26,12 @@ from fovea.loading.parallel import map_ordered
 from fovea.loading.readers import Reader
 from fovea.progress import Progress
 from fovea.recipes._checking import check_methods
-from fovea.recipes._inside import Inside, look
+from fovea.recipes._inside import EXAMPLES, Inside, look
 from fovea.recipes.predict import _readers
 from fovea.types import Floats, Pixels
 
 _CONTACT, _MOST_TILES = "contact-sheet.png", 100
+_TABLE, _WRITTEN = "explanations.json", (".png", ".npz", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Explanations:
     files: list[str] = field(default_factory=list)  # the sheets, one for each explanation, where they were written
     out: str | None = None
     check: Check | None = None  # how far the method can be believed, where that was asked
+    further: list[str] = field(default_factory=list)  # what was drawn besides: the contact sheet, moving pictures
     inside: Inside | None = None  # what a view has shown, where one was asked for in place of explanations
 
     @property
@@ -60,7 +64,8 @@ class Explanations:
             files = {"sheet": self.files[index], "raw": self.files[index].removesuffix(".png") + ".npz"} if self.files else {}
             rows.append({"path": printable(path)} | found.to_json() | files)
         errors = [{"path": printable(path), "problem": printable(error.problem), "fix": error.fix} for path, error in self.errors]
-        return {"explanations": rows, "errors": errors} | ({"check": self.check.to_json()} if self.check else {})
+        further = {"further": self.further} if self.further else {}
+        return {"explanations": rows, "errors": errors} | further | ({"check": self.check.to_json()} if self.check else {})
 
     def to_text(self) -> str:
         if self.inside is not None:
@@ -119,12 +124,13 @@ def explain(
         animate: Also draw the way of integrated gradients as a moving picture, where the network's weights are at hand.
         out: A folder to write: for each picture a sheet (photo, heat, overlay, answers) as PNG and the raw heat as .npz, and explanations.json.
         seed: Of what a method draws by chance.
-        overwrite: Replace earlier explanations in `out`.
+        overwrite: Replace earlier explanations in `out`, and remove those files of theirs that are not written again.
 
     Returns:
         The explanations, in the order of the pictures. A picture that cannot be read stops nothing: it stands in `errors`.
     """
     METHODS[method]  # a name that does not exist is told before anything is opened
+    _check_options(view, layer=layer, class_=class_, check=check, animate=animate, stage=stage, channel=channel)
     if animate and out is None:
         raise InputError(
             "a moving picture is written, and there is no place for it", got="no --out", expected="a folder", fix="add --out DIR"
@@ -147,18 +153,51 @@ def explain(
             else:
                 done.append((path, *answer))
             bar.advance(1)
-    names = _file_names([path for path, *_ in done])
+    names, further = _file_names([path for path, *_ in done]), []
     if out is not None:
         for name, (path, pixels, explanation) in zip(names, done, strict=True):
             _write(Path(out), name, path, pixels, explanation, opened, colours)
             if animate:
-                _animate(Path(out) / f"{name.removesuffix('.png')}.{animate}", pixels, explanation, opened, animate)
-        _write_contact(Path(out), done, colours)
+                further.append(f"{name.removesuffix('.png')}.{animate}")
+                _animate(Path(out) / further[-1], pixels, explanation, opened, animate)
+        if len(done) > 1:
+            further.append(_CONTACT)
+            _write_contact(Path(out) / _CONTACT, done, colours)
     table = check_methods(opened.subject, _of_bytes([pixels for _, pixels, _ in done]), [method], seed=seed) if check and done else None
-    result = Explanations([(path, found) for path, _, found in done], errors, names if out is not None else [], out, table)
+    result = Explanations([(path, found) for path, _, found in done], errors, names if out is not None else [], out, table, further)
     if out is not None:
-        write_json(Path(out) / "explanations.json", result.to_json())
+        before = _named(Path(out))
+        write_json(Path(out) / _TABLE, result.to_json())
+        for name in before - _named(Path(out)):
+            (Path(out) / name).unlink(missing_ok=True)
     return result
+
+
+def _named(folder: Path) -> set[str]:
+    """The files in a folder that its explanations.json names; whatever else lies there is somebody's own."""
+    try:
+        said = json.loads((folder / _TABLE).read_bytes())
+        names = [row[key] for row in said["explanations"] for key in ("sheet", "raw") if key in row] + said.get("further", [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+    mine = (name for name in names if isinstance(name, str) and Path(name).name == name and Path(name).suffix in _WRITTEN)
+    return {name for name in mine if (folder / name).is_file()}
+
+
+def _check_options(view: str | None, **given: Any) -> None:
+    """Raises InputError where an option would be ignored."""
+    of_views = ("stage", "channel")
+    if view is None:
+        unused, fix = of_views, "add --view maps, or leave it out"
+    else:
+        unused = ("layer", "class_", "check", "animate", *(of_views if view == EXAMPLES else ()))
+        fix = "leave it out, or leave --view out"
+    if wrong := [f"--{name.rstrip('_')}" for name in unused if given[name] is not None and given[name] is not False]:
+        what = "an explanation" if view is None else f"the view {view!r}"
+        raise InputError(
+            f"{what} does not heed {' and '.join(wrong)}", got=" ".join(wrong),
+            expected=f"only options of {what}", fix=fix,
+        )  # fmt: skip
 
 
 _Found = tuple[Pixels | Floats, Explanation] | UnreadableImage
@@ -242,11 +281,14 @@ def _target(asked: str | int | None, subject: Subject) -> int | None:
 def _file_names(paths: Sequence[str]) -> list[str]:
     """A name for the sheet of each picture; the second of two pictures of one name gets a number."""
     found: list[str] = []
+    taken, counts = {_CONTACT}, Counter[str]()
     for path in paths:
         stem = re.sub(r"[^\w.-]+", "_", printable(Path(path).stem)) or "picture"
-        name, number = f"{stem}.png", 2
-        while name in (*found, _CONTACT):
-            name, number = f"{stem}-{number}.png", number + 1
+        name = f"{stem}.png"
+        while name in taken:
+            counts[stem] += 1
+            name = f"{stem}-{counts[stem] + 1}.png"
+        taken.add(name)
         found.append(name)
     return found
 
@@ -259,10 +301,8 @@ def _write(folder: Path, name: str, path: str, pixels: Pixels | Floats, found: E
     write_atomic(folder / (name.removesuffix(".png") + ".npz"), pack_arrays({"heat": found.heat, "evidence": found.evidence}))
 
 
-def _write_contact(folder: Path, done: Sequence[tuple[str, Pixels | Floats, Explanation]], colours: ColourMap) -> None:
-    """All of them on one sheet, where there are several."""
-    if len(done) < 2:
-        return
+def _write_contact(path: Path, done: Sequence[tuple[str, Pixels | Floats, Explanation]], colours: ColourMap) -> None:
+    """All of them on one sheet."""
     tiles = [
         (
             f"{found.target_name}: {Path(path).name}",
@@ -271,7 +311,7 @@ def _write_contact(folder: Path, done: Sequence[tuple[str, Pixels | Floats, Expl
         for path, pixels, found in done[:_MOST_TILES]
     ]
     more = f" (the first {_MOST_TILES} of {len(done):,})" if len(done) > _MOST_TILES else ""
-    write_atomic(folder / _CONTACT, png(contact_sheet(tiles, title=f"what speaks for the answers, by {done[0][2].method}{more}")))
+    write_atomic(path, png(contact_sheet(tiles, title=f"what speaks for the answers, by {done[0][2].method}{more}")))
 
 
 def _animate(path: Path, pixels: Pixels | Floats, found: Explanation, opened: Opened, kind: Literal["gif", "webp"]) -> None:

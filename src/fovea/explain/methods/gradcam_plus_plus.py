@@ -23,15 +23,13 @@ if TYPE_CHECKING:
 def gradcam_plus_plus(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
     """The maps, weighted by the positive gradients, each by its share alpha (equation 19), summed; the negative left out: (h, w).
 
-    The paper follows exp(score); as it is used there, its derivatives are powers of the score's gradient times a constant, which the
-    heat map does not depend on.
+    The paper follows exp(score), whose derivatives are powers of the score's gradient times exp(score). That factor falls out of alpha =
+    g^2 / (2 g^2 + sum(A) g^3), and the heat map does not depend on it; a factor g^2 falls out too, which would underflow.
     """
     maps, gradients = subject.maps_and_gradients(pixels, target)
     maps, gradients = maps.astype(np.float64), gradients.astype(np.float64)
-    gradients = gradients / max(float(np.abs(gradients).max()), 1e-300)  # the weights are of degree one in it; squares stay numbers
-    squares = gradients**2
-    below = 2 * squares + maps.sum(axis=(1, 2), keepdims=True) * gradients**3
-    alpha = np.divide(squares, below, out=np.zeros_like(below), where=below != 0)
+    below = 2 + maps.sum(axis=(1, 2), keepdims=True) * gradients
+    alpha = np.divide(1.0, below, out=np.zeros_like(below), where=below != 0)
     weights = (alpha * np.maximum(gradients, 0)).sum(axis=(1, 2))
     evidence: Floats = np.maximum(np.einsum("c,chw->hw", weights, maps), 0).astype(np.float32)
     return evidence

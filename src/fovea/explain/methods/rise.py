@@ -25,8 +25,9 @@ _MASKS = 500  # the paper draws 4,000 to 8,000; the error falls with their root
 def rise(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
     """The masks, each weighted by how far its score lies above the masks' mean: (H, W), signed.
 
-    It deviates from the paper in two ways: scores are taken before softmax, and their mean is taken away, so that what is shown in all
-    masks alike counts as nothing; and there are 500 masks.
+    It deviates from the paper: scores are taken before softmax, and their mean is taken away, so that what is shown in all masks alike
+    counts as nothing; there are 500 masks; and what they hide becomes black, byte 0, where the paper's code hides after normalisation,
+    so that 0 is the training pictures' mean colour.
     """
     rng = np.random.default_rng(seed)
     height, width = pixels.shape[:2]

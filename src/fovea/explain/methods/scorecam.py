@@ -25,7 +25,8 @@ _MOST = 128  # maps that are tried, the most active ones: the paper tries all, w
 def scorecam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
     """The maps, each weighted by the softmax of the scores of the picture seen through it, summed; the negative left out: (h, w).
 
-    It deviates from the paper in the number of maps: those of the largest range, at most 128.
+    It deviates from the paper in the number of maps: those of the largest range, at most 128. What a map hides becomes black, byte 0, as
+    in the picture itself; the paper's code hides after normalisation, where 0 is the training pictures' mean colour.
     """
     maps = subject.maps(pixels[None])[0]
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
