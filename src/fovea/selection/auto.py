@@ -47,10 +47,12 @@ _NUM_NEIGHBOURS = 10
 _MOST_COMPARED = 5_000  # training pictures that the ways are compared on
 _MOST_PROBED = 3  # depths and backbones, best by their neighbours, that a probe is made of
 _MUCH = 50  # pictures a class: below, the texts' cases speak of little data
+_TELLS_DEPTHS = 20  # pictures a class: of fewer, an early map that serves best does so by luck (LOG.md)
 # How many of a probe's errors learning further takes away, by the four cases of the texts (similar or not, little data or much): the
 # order is theirs, the sizes are what we saw on cats and dogs and on Tiny-ImageNet (LOG.md).
 _ERRORS_GONE = {(True, False): 0.05, (True, True): 0.25, (False, False): 0.1, (False, True): 0.5}
 _TIMED = 16  # pictures in a step that is timed
+_LUCK = 20  # pictures at which one standard error counts double
 _SLACK = 1.3  # trainings take longer than their steps: pictures are loaded, watched and answered
 
 
@@ -84,12 +86,15 @@ class Way:
         return float(self.right.mean()) if len(self.right) else 0.0
 
     def better_than(self, other: "Way") -> tuple[float, float]:
-        """By how much it is right more often on the pictures that both answered, and the standard error of that difference."""
+        """By how much it is right more often on the pictures that both answered, and how much of that may be luck.
+
+        That is one standard error, and more of few pictures: of several ways the luckiest is seen, and ten pictures make one lucky.
+        """
         both, mine, theirs = np.intersect1d(self.rows, other.rows, assume_unique=True, return_indices=True)
         if not len(both):
             return 0.0, 0.0
         apart = self.right[mine].astype(np.float64) - other.right[theirs]
-        return float(apart.mean()), float(apart.std() / len(both) ** 0.5)
+        return float(apart.mean()), float(apart.std() / len(both) ** 0.5) * (1 + _LUCK / len(both))
 
     def to_json(self) -> dict[str, Any]:
         """As `metrics.json` and the report have it."""
@@ -139,7 +144,9 @@ class Auto(Strategy):
         started = time.perf_counter()
         self.seen = {"source": source, "items": items, "hashes": hashes, "store": store}
         needed_s = self._looking_s(hashes, store)
-        told = f"auto: at most {in_words(self.budget_s)} to choose how to learn, {in_words(needed_s)} or more of it to look at {len(items):,} pictures"
+        told = f"auto: at most {in_words(self.budget_s)} to choose how to learn"
+        if needed_s >= 1:
+            told += f", {in_words(needed_s)} or more of it to look at {len(items):,} pictures"
         say(f"{told}; at hand: {', '.join(self.plans)}")
         looks: list[Looked] = []
         for name, plan in self.plans.items():
@@ -235,6 +242,8 @@ class Auto(Strategy):
         )  # fmt: skip
         last = [place for place in near if place[1] is None]
         early = sorted((place for place in near if place[1] is not None), key=lambda place: -near[place])
+        if len(own) / len(np.unique(own)) < _TELLS_DEPTHS:
+            early = []
         probes = []
         for place in [*last, *early[: max(0, _MOST_PROBED - len(last))]]:
             probes.append(self._probe(place, train, own, folds))
@@ -296,7 +305,7 @@ class Auto(Strategy):
         )
         wrong = 1 - before.accuracy
         gain, unsure = errors_gone * _PART[strategy] * wrong, (wrong * before.accuracy / len(before.right)) ** 0.5
-        if gain < unsure:
+        if gain <= unsure:
             way.verdict = f"not tried: it may gain about {gain:.1%}, which could not be told from chance ({unsure:.1%} on {len(before.right):,} pictures)"
             return way
         plan = self._plan(strategy=strategy, backbone=before.backbone, head=head)
