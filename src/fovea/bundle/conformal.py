@@ -5,7 +5,7 @@ the probability of all classes that are more probable: theirs with 0 in place of
 picture always has the same set, and no set is empty: the most probable class scores 0. The threshold is the finite-sample quantile
 of the right classes' scores on pictures that were not learned from; on pictures drawn like those, sets hold the right class at least as
 often as promised, on average over them, whatever the model is worth. Which promise is made (`_STRICTER`) is chosen by looking at these
-very thresholds, for which the proof makes no allowance: where a stricter one than asked was taken, coverage was 0.4 to 0.5 points short of it.
+very thresholds, for which the proof makes no allowance: where that was a close choice, coverage falls some tenths of a point short of it.
 """
 
 import math
