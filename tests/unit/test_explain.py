@@ -441,6 +441,7 @@ BAD = [
     (lambda run, d: (Own(), {"channel": 0}), InputError, "does not heed --channel", "--view"),
     (lambda run, d: (str(run.path), {"view": "examples", "layer": "a"}), InputError, "does not heed --layer", "leave it out"),
     (lambda run, d: (str(run.path), {"view": "examples", "class_": 0}), InputError, "does not heed --class", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "examples"}), InputError, "a view looks at picture files", "save the picture"),
     (lambda run, d: (str(run.path), {"view": "examples", "check": True}), InputError, "does not heed --check", "leave it out"),
 
     (lambda run, d: (nn.Sequential(nn.Flatten(), nn.Linear(24 * 24 * 3, 2)), {}), InputError, "gradcam cannot explain this model", "integrated_gradients"),

@@ -177,11 +177,9 @@ def _activated(task: Task, logits: Floats) -> Floats:
         return logits
     with np.errstate(all="ignore"):  # what is no number is found by whoever compares
         if task.activation == "sigmoid":
-            answers: Floats = 1 / (1 + np.exp(-logits))
-            return answers
+            return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: Floats = powers / powers.sum(axis=1, keepdims=True)
-        return shares
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def check_golden(engine: Engine, golden: dict[str, Floats], *, path: Path) -> None:

@@ -80,11 +80,16 @@ def look(
             "a view shows a run or a bundle", got=type(model).__name__, expected="a run folder, a bundle folder or a .fovea file",
             fix="for a network in memory: fovea.explain.view.look_inside",
         )  # fmt: skip
+    if wrong := [each for each in pictures if not isinstance(each, str | os.PathLike | list | tuple)]:
+        raise InputError(
+            "a view looks at picture files", got=type(wrong[0]).__name__, expected="the names of picture files, or of folders of them",
+            fix="save the picture and give its name",
+        )  # fmt: skip
     bundle = model if isinstance(model, Bundle) else load_bundle(model)
     readers = [
         reader
         for given in pictures
-        for path in ([given] if isinstance(given, str | Path) else given)
+        for path in ([given] if isinstance(given, str | os.PathLike) else given)
         for reader in _readers(os.fspath(path))
     ]
     with Progress("looking", total=len(readers)) as bar:
