@@ -227,7 +227,7 @@ def _agreed(trained: Trained, model: bytes, pictures: Pixels, expected: Mapping[
     """The golden arrays: the pictures and torch's answers, once the engine has given the same."""
     answers = open_engine(model)(pictures, tuple(expected))
     told = differences(answers, expected)
-    if told or not trained.task.agrees(expected, answers, tolerance=TOLERANCE):
+    if told or not trained.task.agrees(dict(expected), answers, tolerance=TOLERANCE):
         raise ParityError(
             "the exported model answers differently from the one that was trained; no bundle was written",
             got=told or "another most probable class",
