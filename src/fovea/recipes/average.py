@@ -125,9 +125,9 @@ def average(
                 }
             if goal.activation == "softmax":
                 right = last.answers.argmax(axis=1) == targets
-                measured = {
-                    split: found and by_groups(found, right[rows[split]], seen.groups[rows[split]]) for split, found in measured.items()
-                }
+                for part in ("validation", "test"):
+                    if alone := measured[part]:
+                        measured[part] = by_groups(alone, right[rows[part]], seen.groups[rows[part]])
             asked = sorted(rows["test"])
             columns, judged = goal.judged([seen.labels[i] for i in asked], {goal.answer: last.answers[asked]})
             write_csv(
