@@ -42,7 +42,6 @@ class Stage(NamedTuple):
 STAGES = (
     Stage(64, "standard", views=6, epochs=40, lr=0.002, seed=0),
     Stage(64, "standard+mixup", views=10, epochs=30, lr=0.002, seed=0),
-    Stage(96, "standard+mixup", views=5, epochs=8, lr=0.001, seed=1),
 )
 
 
