@@ -35,8 +35,8 @@ from fovea.types import Floats, Item, Pixels, Split
 _Any = TypeVar("_Any")
 
 _METHODS = ("cam", "gradcam")  # the first that can be used: CAM is Grad-CAM where there is such a head, and needs no gradients
-_WRONG, _CLASSES, _EACH, _SHOWN_RIGHT = 4, 4, 6, 4
-_CHECKED = 10  # pictures on which heat is measured
+_WRONG, _CLASSES, _EACH, _SHOWN_RIGHT = 4, 4, 5, 4
+_CHECKED = 6  # pictures on which heat is measured
 _COVERED = (0.3, 0.6)  # shares of the picture
 _SIDE_PX, _QUALITY = 200, 82
 _TURN = 8
