@@ -347,6 +347,7 @@ def test_training_leaves_leaks_out_of_train_and_never_out_of_test(split_data: Pa
     assert "--keep-leaks" in kept.metrics.command
 
 
+@pytest.mark.slow
 def test_training_keeps_versions_and_groups_on_one_side(class_data: Path, tmp_path: Path) -> None:
     run = fovea.train(str(class_data), out=str(tmp_path / "run"), **OPTIONS)  # type: ignore[arg-type]
     assert json.loads((run.path / "audit.json").read_text())["leaks"] == []

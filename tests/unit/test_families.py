@@ -162,6 +162,7 @@ def test_the_batch_stays_open_in_its_export(folders: dict[str, Path]) -> None:
             np.testing.assert_allclose(found, body(torch.from_numpy(pixels)).numpy(), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_and_its_bundle(folders: dict[str, Path], tmp_path: Path) -> None:
     """Trained, shipped, predicted with; and the run's weights are taken up again by naming the run alone."""
     name = f"transformers:{folders['vit']}"

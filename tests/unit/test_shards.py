@@ -159,6 +159,7 @@ def test_what_cannot_be_read_is_left_out_and_named(data, tmp_path):
             assert ["gone.png" in problem.problem for problem in written.problems] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_on_shards_is_the_run_on_the_folder(tmp_path, kind):
     from tests.shared_runs import paint as paint_shapes
