@@ -24,7 +24,7 @@ from fovea.types import Floats, Ints
 _SHARES = (0.1, 0.18, 0.32, 0.56, 1.0)  # of the pictures that are not hidden, each 1.8 times the one before
 _FEWEST_SIZES = 3  # as many as the law has numbers
 _NUM_FOLDS, _MOST_REPEATS = 5, 4
-_WORK = 10e6  # pictures x features x (classes / 8), over all fits: about a third of a second on two slow cores
+_WORK = 10e6  # pictures x features x (classes / 8), over all fits
 _MORE = 100  # pictures
 _FEWEST_MISTAKES = 10  # below, the law follows single pictures
 _NUM_RESAMPLES = 600

@@ -17,6 +17,7 @@ from fovea.evaluation.activation import activated
 from fovea.explain.subject import TURN, Need, Subject
 from fovea.explain.tracing import ATTENTION, RELUS, AttentionWatch, Edit, Place, editing, grid_of, last_map, lay_out, trace
 from fovea.models.backbone import BACKBONES, Backbone
+from fovea.models.modes import evaluating
 from fovea.models.network import Network, PixelBackbone, Published
 from fovea.tasks import Task, create_task
 from fovea.types import Floats
@@ -186,16 +187,8 @@ class NetworkSubject(Subject):
     @contextmanager
     def untouched(self) -> Iterator[None]:
         """Eval mode while it is open, and afterwards everything as it was: modes, and torch's chance."""
-        modes = [(part, part.training) for part in self.module.modules()]
-        state = torch.random.get_rng_state()
-        self.module.eval()
-        try:
-            with torch.inference_mode(False), torch.enable_grad():
-                yield
-        finally:
-            torch.random.set_rng_state(state)
-            for part, training in modes:
-                part.training = training
+        with evaluating(self.module), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+            yield
 
     def find(self, pixels: Any) -> None:
         """Finds the layer whose maps are meant, and what the network offers; once for each size of pictures.

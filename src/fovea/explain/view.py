@@ -1,16 +1,15 @@
 """What a view inside a network is: pictures of its filters, of what its maps hold, and of what they answer to."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from fovea.errors import InputError
 from fovea.models.backbone import Backbone
+from fovea.models.modes import evaluating
 from fovea.models.network import PixelBackbone
 from fovea.registry import Registry
 from fovea.types import Pixels
@@ -106,7 +105,7 @@ class Asked:
 
     def maps(self) -> Iterator[tuple[Picture, tuple[torch.Tensor, ...]]]:
         """Each picture with its feature maps, each (C, h, w)."""
-        with as_found(self.body), torch.inference_mode():
+        with evaluating(self.body), torch.inference_mode():
             for start in range(0, len(self.pictures), _TURN):
                 turn = self.pictures[start : start + _TURN]
                 found = self.backbone.forward_maps(self.inputs([each.pixels for each in turn])).maps
@@ -142,15 +141,3 @@ def look_inside(view: str, asked: Asked) -> Seen:
     if not isinstance(seen, Seen):
         raise TypeError(f"the view {view!r} gives a {type(seen).__name__}, not a Seen")
     return seen
-
-
-@contextmanager
-def as_found(module: nn.Module) -> Iterator[None]:
-    """The module in evaluation mode; afterwards each part of it in the mode that it was in."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

@@ -9,8 +9,9 @@ from torch.overrides import TorchFunctionMode
 
 from fovea.errors import InputError
 from fovea.explain.drawing import contact_sheet
-from fovea.explain.view import VIEWS, Asked, Seen, ViewInfo, as_found
+from fovea.explain.view import VIEWS, Asked, Seen, ViewInfo
 from fovea.explain.views._tiles import about_grey
+from fovea.models.modes import evaluating
 from fovea.types import Floats, Pixels
 
 _CHANNELS = 4
@@ -37,7 +38,7 @@ def deconvnet(asked: Asked) -> Seen:
     stage = asked.one_stage()
     drawings, facts, num_unpooled = {}, [], 0
     for number, picture in enumerate(asked.pictures):
-        with as_found(asked.body), torch.inference_mode():
+        with evaluating(asked.body), torch.inference_mode():
             feature = asked.backbone.forward_maps(asked.inputs([picture.pixels])).maps[stage][0]
         peaks = feature.amax(dim=(1, 2))
         chosen = [asked.channel] if asked.channel is not None else peaks.topk(min(_CHANNELS, len(peaks))).indices.tolist()
@@ -67,7 +68,7 @@ def project(asked: Asked, pixels: Pixels, *, stage: int, channel: int) -> tuple[
     Raises:
         InputError: The network has no relu.
     """
-    with as_found(asked.body), torch.enable_grad(), torch.inference_mode(mode=False):
+    with evaluating(asked.body), torch.enable_grad(), torch.inference_mode(mode=False):
         x = asked.inputs([pixels]).clone().requires_grad_()
         with _RectifiedOnTheWayBack() as way:
             feature = asked.backbone.forward_maps(x).maps[stage]
