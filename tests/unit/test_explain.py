@@ -16,6 +16,7 @@ from fovea.errors import BundleError, FoveaError, InputError, MissingExtra, Unkn
 from fovea.explain import METHODS, explain_picture, heat_of
 from fovea.explain.network_subject import NetworkSubject
 from fovea.explain.opening import open_subject
+from fovea.models.backbone import create_backbone
 from fovea.testing.exam import ExamFailed
 from fovea.testing.explanations import check_method, methods_for
 
@@ -244,6 +245,23 @@ def test_a_layer_may_be_named(pixels):
     assert named.layer == "a"
     assert named.evidence.shape == (12, 12)
     assert explain_picture(NetworkSubject(Own(), layer="c+relu"), pixels, target=0).layer == "c+relu"
+
+
+@pytest.mark.parametrize("place", [(9, 9), (9, 38), (24, 24), (37, 12)])
+def test_a_network_that_does_not_pad_points_where_it_looks(place):
+    """Its outermost cells look at the picture's inside: a map that is merely stretched points beside the thing."""
+    network = create_backbone("convnet", num_classes=2, variant="28")
+    for conv in network.convs:
+        conv.weight.data.zero_()
+        conv.weight.data[:, :, 1, 1] = 1  # each cell sees its middle
+        conv.bias.data.zero_()
+    network.classifier.weight.data = torch.tensor([[1.0], [-1.0]]).expand(2, network.num_features).clone()
+    pixels = np.zeros((48, 48, 3), np.float32)
+    pixels[place] = 1
+    heat = explain_picture(NetworkSubject(network), pixels, target=0).heat
+    found = np.unravel_index(int(heat.argmax()), heat.shape)
+    assert np.abs(np.subtract(found, place)).max() <= network.strides[-1]
+    assert heat_of(np.ones((8, 8), np.float32), 48, 48, margins_px=((7, 9), (7, 9)))[:, :7].max() == 0
 
 
 def test_nothing_speaks_for_it():

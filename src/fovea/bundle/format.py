@@ -5,9 +5,9 @@ Fields may be added with a default; none may be moved, renamed or given another 
 
 import json
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea.transforms.preprocessing import Preprocessing
 
@@ -16,12 +16,16 @@ SCHEMA_FILE = "bundle.schema.json"
 
 
 class Output(BaseModel):
-    """One output of the model. In `shape` the letters are those of `fovea.types`."""
+    """One output of the model. In `shape` the letters are those of `fovea.types`.
+
+    Maps of a network that does not pad say how many pixels of the picture's side lie under no cell, before the first and behind the last.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     shape: list[str | int]
     meaning: str
+    margins_px: tuple[int, int] = Field(default=(0, 0), exclude_if=lambda ends: not any(ends))
 
 
 class Calibration(BaseModel):
@@ -71,6 +75,13 @@ class BundleInfo(BaseModel):
     licences: list[str] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     opset: int
+
+    @model_validator(mode="after")
+    def _cells_lie_in_the_picture(self) -> Self:
+        for name, output in self.outputs.items():
+            if min(output.margins_px) < 0 or sum(output.margins_px) >= self.preprocessing.size_px:
+                raise ValueError(f"outputs.{name}.margins_px leaves nothing of the picture")
+        return self
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(by_alias=True, mode="json")

@@ -28,6 +28,8 @@ class BundleSubject(Subject):
         offered: dict[Need, bool] = {"maps": self._has_maps, "pooled_head": self._has_maps and bundle.head is not None}
         self.offers = frozenset(need for need, has in offered.items() if has)
         self.layer = FEATURES if self._has_maps else ""
+        if self._has_maps:
+            self.margins_px = (bundle.info.outputs[FEATURES].margins_px,) * 2
         self._last: tuple[Any, dict[str, Floats]] | None = None
 
     def find(self, pixels: Any) -> None:

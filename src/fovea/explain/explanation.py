@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fovea.errors import InputError
 from fovea.explain.method import METHODS, applicable
-from fovea.explain.subject import Need, Subject
+from fovea.explain.subject import NO_MARGINS, Margins, Need, Subject, spread
 from fovea.types import Floats
 
 _WHY: dict[Need, tuple[str, str]] = {
@@ -114,7 +113,7 @@ def explain_picture(
     finally:
         subject.forget()
     return Explanation(
-        heat=heat_of(evidence, pixels.shape[0], pixels.shape[1]),
+        heat=heat_of(evidence, *pixels.shape[:2], margins_px=subject.margins_px if "maps" in METHODS[method].info.needs else NO_MARGINS),
         evidence=evidence,
         method=method,
         target=target,
@@ -135,10 +134,16 @@ def _check_numbers(values: Floats, what: str) -> None:
         )  # fmt: skip
 
 
-def heat_of(evidence: Floats, height: int, width: int) -> Floats:
-    """Evidence (h, w) -> heat (H, W) in [0, 1]: what speaks against counts as nothing, then bilinear, then over the largest."""
+def heat_of(evidence: Floats, height: int, width: int, *, margins_px: Margins = NO_MARGINS) -> Floats:
+    """Evidence (h, w) -> heat (H, W) in [0, 1]: what speaks against counts as nothing, then bilinear, then over the largest.
+
+    Args:
+        evidence: As a method gave it.
+        height, width: Of the picture.
+        margins_px: What lies under no cell, and stays cold.
+    """
     positive = np.maximum(np.nan_to_num(np.asarray(evidence, np.float32)), 0)
-    resized = positive if positive.shape == (height, width) else cv2.resize(positive, (width, height), interpolation=cv2.INTER_LINEAR)
+    resized = positive if positive.shape == (height, width) else spread(positive, height, width, margins_px)
     largest = float(resized.max())
     return np.clip(resized / largest, 0, 1) if largest > 0 else np.zeros((height, width), np.float32)
 

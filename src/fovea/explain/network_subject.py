@@ -212,6 +212,9 @@ class NetworkSubject(Subject):
         self._traced, self._last = pixels.shape, None
         self._place, self._grid = found if found else (None, (1, 1))
         self.layer = self._place.name if self._place else ""
+        ours = next((part for part in self.module.modules() if isinstance(part, Backbone)), None)
+        if ours and self._place:
+            self.margins_px = ours.margins_of(self._grid[0], pixels.shape[0]), ours.margins_of(self._grid[1], pixels.shape[1])
         self.notes = self._told()
         self.offers = frozenset(self._offered(pixels))
 

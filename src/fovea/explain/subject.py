@@ -4,12 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import cv2
+import numpy as np
+
 from fovea.types import Floats
 
 # What a method may need beyond scores: the maps of a layer; gradients (torch); the weights of a head that reads the maps'
 # means; attention between the places of a picture; ReLUs.
 Need = Literal["maps", "gradients", "pooled_head", "attention", "relus"]
 
+Margins = tuple[tuple[int, int], tuple[int, int]]
+NO_MARGINS: Margins = ((0, 0), (0, 0))
 TURN = 16  # pictures that are answered at once
 
 
@@ -23,12 +28,15 @@ class Subject(ABC):
         layer: Whose maps are meant, by name; "" where there are none.
         notes: What was chosen and why, in plain sentences.
         class_names: Of the outputs, in their order; empty where nobody has named them.
+        margins_px: How many pixels of the picture lie under no cell of the maps, ((top, bottom), (left, right)): some, where convolutions
+            are not padded.
     """
 
     offers: frozenset[Need] = frozenset()
     layer: str = ""
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    margins_px: Margins = NO_MARGINS
 
     @abstractmethod
     def scores(self, pictures: Any, target: int) -> Floats:
@@ -64,3 +72,10 @@ class Subject(ABC):
         """The largest answers of one picture, (K,), with their names."""
         order: Sequence[int] = (-answer).argsort(kind="stable")[:count].tolist()
         return [(self.name_of(index), float(answer[index])) for index in order]
+
+
+def spread(cells: Floats, height: int, width: int, margins_px: Margins = NO_MARGINS) -> Floats:
+    """(h, w) -> (H, W), bilinear, each cell where it looks; 0 in the margins."""
+    (top, bottom), (left, right) = margins_px
+    inner: Floats = cv2.resize(cells, (width - left - right, height - top - bottom), interpolation=cv2.INTER_LINEAR)
+    return np.pad(inner, margins_px) if margins_px != NO_MARGINS else inner

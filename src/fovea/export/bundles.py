@@ -136,7 +136,9 @@ def write_bundle(
     golden = _agreed(trained, model, pictures, expected if maps is None else expected | {FEATURES: maps})
     outputs = trained.task.outputs(golden["embedding"].shape[1])
     if maps is not None:
-        outputs[FEATURES] = {"shape": ["B", *maps.shape[1:]], "meaning": "the last maps; their means over places are the embedding"}
+        meaning = "the last maps; their means over places are the embedding"
+        margins = trained.network.body.backbone.margins_of(maps.shape[2], pictures.shape[1])
+        outputs[FEATURES] = {"shape": ["B", *maps.shape[1:]], "meaning": meaning, "margins_px": margins}
     info = BundleInfo(
         task=trained.task.name,
         class_names=list(trained.task.class_names),

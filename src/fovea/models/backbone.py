@@ -119,6 +119,13 @@ class Backbone(nn.Module, ABC):
         """The embedding, and the logits of auxiliary heads by name, where it was made with any."""
         return self.embed(x), {}
 
+    def margins_of(self, cells: int, side_px: int) -> tuple[int, int]:
+        """How many pixels of a side lie under none of a map's cells, before the first and behind the last: none where convolutions are padded."""
+        for stride, margin in zip(self.strides, self.margins_px, strict=False):
+            if margin > 0 and (side_px - margin) // stride == cells:
+                return margin // 2, side_px - margin // 2 - stride * cells
+        return 0, 0
+
     def check_size(self, x: torch.Tensor) -> None:
         """Says in pixels of the picture what torch would say of an inner layer's.
 

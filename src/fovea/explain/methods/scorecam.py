@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fovea.explain.method import METHODS, MethodInfo
 from fovea.explain.perturbing import blended, in_batches
-from fovea.explain.subject import Subject
+from fovea.explain.subject import Subject, spread
 from fovea.types import Floats
 
 _MOST = 128  # maps that are tried, the most active ones: the paper tries all, which is a forward pass for each of some thousand
@@ -34,9 +33,8 @@ def scorecam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Fl
     chosen = chosen[(high - low)[chosen, 0, 0] > 0]  # a map that is everywhere the same shows nothing
     if not len(chosen):
         return np.zeros(maps.shape[1:], np.float32)
-    height, width = pixels.shape[:2]
     norm = (maps[chosen] - low[chosen]) / (high - low)[chosen]
-    masks = (cv2.resize(each, (width, height), interpolation=cv2.INTER_LINEAR) for each in norm)
+    masks = (spread(each, *pixels.shape[:2], subject.margins_px) for each in norm)
     nothing = np.zeros_like(pixels)
     scores = in_batches(subject, (blended(nothing, pixels, mask) for mask in masks), target).astype(np.float64)
     weights = np.exp(scores - scores.max())

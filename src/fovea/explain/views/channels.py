@@ -1,10 +1,10 @@
 """What a channel answers to most: the pictures that it answers to most strongly, and the place in each."""
 
-import cv2
 import numpy as np
 import torch
 
 from fovea.explain.drawing import contact_sheet, overlay
+from fovea.explain.explanation import heat_of
 from fovea.explain.view import VIEWS, Asked, Seen, ViewInfo
 from fovea.types import Floats
 
@@ -34,9 +34,9 @@ def channels(asked: Asked) -> Seen:
         again = Asked(asked.body, asked.size_px, [asked.pictures[row] for row in best], stage)
         for row, (picture, found) in zip(best, again.maps(), strict=True):
             heat = torch.relu(found[stage][channel]).float().numpy()
-            side = picture.pixels.shape[:2][::-1]
-            large = np.clip(cv2.resize(heat / (float(heat.max()) or 1.0), side, interpolation=cv2.INTER_LINEAR), 0, 1)
-            tiles.append((f"{channel}: {strength[row, channel]:.2f}  {picture.path}", overlay(picture.pixels, large.astype(np.float32))))
+            margins = asked.body.backbone.margins_of(heat.shape[0], asked.size_px)
+            large = heat_of(heat, *picture.pixels.shape[:2], margins_px=(margins, margins))
+            tiles.append((f"{channel}: {strength[row, channel]:.2f}  {picture.path}", overlay(picture.pixels, large)))
             facts.append({"stage": stage, "channel": channel, "path": picture.path, "strength": float(strength[row, channel])})
     title = f"stage {stage}: strongest answers among {len(asked.pictures):,} pictures (channel: strength, picture)"
     drawing = contact_sheet(tiles, title=title, columns=min(_PICTURES, len(asked.pictures)))
