@@ -90,6 +90,21 @@ def test_a_conformal_interval_holds_as_often_as_it_promises():
     assert np.mean(held) == pytest.approx(28 / 31, abs=0.015)  # (rank 28 of 31 places)
 
 
+@pytest.mark.parametrize(
+    ("name", "settled", "answers", "targets", "right"),
+    [
+        ("classification", {}, [[0.9, 0.1], [0.2, 0.8]], [0, 0], [True, False]),
+        ("multi_label", {}, [[0.9, 0.9], [0.9, 0.1]], [[1, 1], [1, 1]], [True, False]),
+        ("regression", {"half_width": {"a": 1.0, "b": 2.0}}, [[0.5, 1.5], [0.5, 2.5]], [[0, 0], [0, 0]], [True, False]),
+        ("regression", {}, [[0.5, 1.5]], [[0, 0]], None),
+    ],
+)
+def test_what_counts_as_right(name, settled, answers, targets, right):
+    task = create_task(name, ("a", "b")).settled(settled)
+    found = task.rightly({task.answer: np.array(answers, np.float32)}, np.array(targets))
+    assert (found if found is None else found.tolist()) == right
+
+
 def test_what_multi_label_says():
     task = create_task("multi_label", ("a", "b"))
     targets = task.targets(["a;b", "a", "", "b"])

@@ -1,7 +1,7 @@
 """Beyond the figures of the splits: where it does worse, what more pictures would bring, and whether the figures may be believed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -61,13 +61,13 @@ def look_further(
     own_splits: bool,
     seed: int,
 ) -> Further:
-    """Everything that this module's summary names, for a task whose answers are shares of classes; for others nothing.
+    """Everything that this module's summary names for a classifier; for other tasks where they do worse, and no more.
 
     Args:
         goal: The task.
         learned: What came out of the training.
         answers: (N, K) of all rows.
-        targets: (N,) classes.
+        targets: (N,) classes, or as the task has them.
         groups: (N,) a number for each row, the same for what is one picture or of one group.
         rows: The row numbers of each split.
         items: N pictures.
@@ -75,14 +75,11 @@ def look_further(
         own_splits: Whether the data itself says which pictures are for testing: these then judge, however few they are.
         seed: Of all that is drawn.
     """
-    if goal.activation != "softmax":
+    right = goal.rightly({goal.answer: answers}, targets)
+    if right is None:
         return Further()
-    targets = targets.astype(np.int64, copy=False)
-    right = answers.argmax(axis=1) == targets
     answered = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    return Further(
-        cross_validation=_repeated(learned, targets, groups, rows, len(goal.class_names), own_splits, seed),
-        curve=_curve(learned, targets, groups, rows["train"], len(goal.class_names), seed),
+    found = Further(
         slices=slices(
             right[answered],
             items=[items[row] for row in answered],
@@ -91,6 +88,14 @@ def look_further(
             seed=seed,
         ),
         answered=answered,
+    )
+    if goal.activation != "softmax":
+        return found
+    targets = targets.astype(np.int64, copy=False)
+    return replace(
+        found,
+        cross_validation=_repeated(learned, targets, groups, rows, len(goal.class_names), own_splits, seed),
+        curve=_curve(learned, targets, groups, rows["train"], len(goal.class_names), seed),
         leaked=_leaked(right, targets, groups, rows),
     )
 

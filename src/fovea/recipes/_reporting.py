@@ -125,6 +125,7 @@ def write_train_report(
         cross_validation=extra.get("cross_validation"),
         learning_curve=extra.get("learning_curve"),
         slices=extra.get("slices") or [],
+        right_means=goal.right_means,
         slice_examples=_of_worst_slice(seen, goal, answers, further),
         leaked=extra.get("leaked"),
     )
@@ -143,7 +144,7 @@ def facts_of(seen: Survey, store: EmbeddingStore) -> dict[int, PictureFacts]:
 
 def _of_worst_slice(seen: Survey, goal: Task, answers: Mapping[str, npt.NDArray[Any]], further: Further | None) -> list[Mistake]:
     """A few pictures of the worst slice, those answered wrongly first."""
-    if further is None or not further.slices:
+    if further is None or not further.slices or goal.activation != "softmax":
         return []
     rows = further.answered[further.slices[0].rows]
     probabilities = answers[goal.answer][rows]

@@ -220,6 +220,7 @@ class ReportData:
         cross_validation: As in metrics.json, where pictures are few: {n, accuracy, accuracy_ci95, folds, repeats, learned_from, commonest}.
         learning_curve: As in metrics.json: {points, forecast, ...}.
         slices: As in metrics.json, the worst first.
+        right_means: When a picture counts as answered rightly, one sentence; "" where that needs no word.
         slice_examples: Pictures of the first of them, those that were answered wrongly in front.
         leaked: As in metrics.json: {split, n, of, clean}, where pictures that the figures are of stand in train too.
     """
@@ -263,5 +264,6 @@ class ReportData:
     cross_validation: Json | None = None
     learning_curve: Json | None = None
     slices: Sequence[Json] = ()
+    right_means: str = ""
     slice_examples: Sequence[Mistake] = ()
     leaked: Json | None = None

@@ -35,4 +35,4 @@ def weak_spots(data: ReportData) -> WeakSpots | None:
             f"No kind of {data.noun} stands out. The lowest of {len(data.slices):,}, “{lowest['name']}”, is right {percent(lowest['accuracy'])} of "
             f"the time on {count(lowest['n'], data.noun)}, which luck alone explains."
         )
-    return WeakSpots(sentence, data.slices[:_MOST], len(data.slices))
+    return WeakSpots(f"{sentence} {data.right_means}".rstrip(), data.slices[:_MOST], len(data.slices))

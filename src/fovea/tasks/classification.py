@@ -159,6 +159,9 @@ class Classification(Task):
         ]
         return sorted(found, key=lambda wrong: -wrong.probability)
 
+    def rightly(self, outputs: dict[str, Floats], targets: TargetArray) -> Any:
+        return outputs["probabilities"].argmax(axis=1) == targets
+
     def metrics(self, outputs: dict[str, Floats], targets: TargetArray) -> dict[str, Any]:
         probabilities, targets = outputs["probabilities"], targets.astype(np.int64, copy=False)
         share = accuracy(probabilities, targets)

@@ -58,6 +58,7 @@ class MultiLabel(Task):
     activation = "sigmoid"
     loss = "binary_cross_entropy"
     solver = "binary_logistic"
+    right_means = "A picture counts as right where every label is."
 
     def __init__(self, class_names: tuple[str, ...], settled: Mapping[str, Any] | None = None) -> None:
         self.class_names = class_names
@@ -222,6 +223,9 @@ class MultiLabel(Task):
 
     def score(self, outputs: dict[str, Any], index: int) -> Any:
         return outputs["logits"][:, index]
+
+    def rightly(self, outputs: dict[str, Floats], targets: TargetArray) -> Any:
+        return (self._said(outputs) == (targets > 0)).all(axis=1)
 
     def _said(self, outputs: dict[str, Floats]) -> Any:
         return outputs["probabilities"] >= self._thresholds

@@ -65,6 +65,7 @@ class Regression(Task):
     activation = "identity"
     loss = "squared_error"
     solver = "ridge"
+    right_means = "A picture counts as right where the truth lies within the interval around its answer."
     standardised = True
     coverage = COVERAGE
 
@@ -159,6 +160,11 @@ class Regression(Task):
             header += [f"{part}{behind}" for part in parts]
             columns += [[f"{value:.7g}" for value in values] for values in parts.values()]
         return header, [list(row) for row in zip(*columns, strict=True)]
+
+    def rightly(self, outputs: dict[str, Floats], targets: TargetArray) -> Any:
+        if not (half := self._half_widths()):
+            return None
+        return (np.abs(outputs["values"] - targets) <= np.array([half[name] for name in self.class_names])).all(axis=1)
 
     def metrics(self, outputs: dict[str, Floats], targets: TargetArray) -> dict[str, Any]:
         """`targets` has each number's measures; `r2` beside them is their mean, and with a single number all measures stand beside it."""

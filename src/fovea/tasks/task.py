@@ -43,6 +43,7 @@ class Task(ABC):
         solver: What learns a linear head at once, from embeddings: a name from `training.solvers`.
         standardised: Whether it learns from targets at mean 0 and deviation 1. The scaling is folded into the head afterwards.
         class_names: What the columns of the answers are called.
+        right_means: When a picture counts as answered rightly, one sentence; "" where that needs no word.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Task(ABC):
     loss: str = "cross_entropy"
     solver: str = "logistic"
     standardised: bool = False
+    right_means: str = ""
     class_names: tuple[str, ...]
 
     @abstractmethod
@@ -109,6 +111,10 @@ class Task(ABC):
         return ["true", "predicted"], [
             [label, prediction.describe(1)] for label, prediction in zip(labels, self.decode(outputs), strict=True)
         ]
+
+    def rightly(self, outputs: dict[str, Floats], targets: TargetArray) -> Any:
+        """(N,) whether each picture was answered rightly; None for a task that knows no right and wrong."""
+        return None
 
     def told(self, metrics: Mapping[str, Any], *, split: str) -> Told | None:
         """What one split's measures say; None where report and commands know these measures themselves (a classifier's)."""
