@@ -18,9 +18,10 @@ from fovea.models.passport import Passport
 from fovea.models.surgery import truncate
 from fovea.models.weights import resolve_weights, save_weights
 from fovea.selection import auto
-from fovea.selection.auto import Way, neighbours
 from fovea.selection.choose import choose
 from fovea.selection.depths import Depths
+from fovea.selection.ways import Way, neighbours
+from fovea.selection.ways import taken as take
 from fovea.timing import in_words, seconds_of
 from fovea.training import strategy
 from fovea.training.settings import TrainSettings
@@ -75,7 +76,7 @@ def test_of_ways_that_cannot_be_told_apart_the_simplest_is_taken(second: int, ta
     rows = np.arange(100)
     rng = np.random.default_rng(1)
     ways = [Way(name, "probe", "x", "linear", rows, rng.permutation(100) < hits) for name, hits in (("first", 90), ("second", second))]
-    assert auto._taken(ways).name == taken
+    assert take(ways).name == taken
 
 
 def test_what_was_tried_on_easy_pictures_only_hides_no_better_way() -> None:
@@ -87,8 +88,8 @@ def test_what_was_tried_on_easy_pictures_only_hides_no_better_way() -> None:
     tried = (("probe", rows, probe), ("mlp", rows, mlp), ("finetune", easy, finetune))
     ways = [Way(name, name, "x", "linear", at, right) for name, at, right in tried]
     assert ways[2].accuracy > ways[1].accuracy > ways[0].accuracy
-    assert auto._taken(ways).name == "mlp"
-    assert auto._taken([ways[0], Way("later", "finetune", "x", "linear", rows[:0])]).name == "probe", "nothing in common: neither is better"
+    assert take(ways).name == "mlp"
+    assert take([ways[0], Way("later", "finetune", "x", "linear", rows[:0])]).name == "probe", "nothing in common: neither is better"
 
 
 def _table(folder: Path, *, swapped: bool) -> Path:

@@ -12,12 +12,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from fovea.data import Source
@@ -34,6 +33,7 @@ from fovea.models.weights import candidates
 from fovea.progress import say
 from fovea.selection.choose import choose
 from fovea.selection.depths import Depths
+from fovea.selection.ways import NUM_NEIGHBOURS, Way, neighbours, taken
 from fovea.timing import in_words, seconds_of
 from fovea.training.logistic import deal, out_of_fold
 from fovea.training.method import Method
@@ -44,7 +44,6 @@ from fovea.types import Floats, Ints, Item, TargetArray
 CHOICE = "choice.json"  # in the checkpoint's folder: what was chosen, so that a resumed run goes on with it
 _BUDGET_S = 300.0
 _NUM_FOLDS, _FEWEST_FOLDS = 5, 2
-_NUM_NEIGHBOURS = 10
 _MOST_COMPARED = 5_000  # training pictures that the ways are compared on
 _MOST_PROBED = 3  # depths and backbones, best by their neighbours, that a probe is made of
 _MUCH = 50  # pictures a class: below, the texts' cases speak of little data
@@ -53,58 +52,7 @@ _TELLS_DEPTHS = 20  # pictures a class: of fewer, an early map that serves best 
 # order is theirs, the sizes are what we saw on cats and dogs and on Tiny-ImageNet (LOG.md).
 _ERRORS_GONE = {(True, False): 0.05, (True, True): 0.25, (False, False): 0.1, (False, True): 0.5}
 _TIMED = 16  # pictures in a step that is timed
-_LUCK = 20  # pictures at which one standard error counts double
 _SLACK = 1.3  # trainings take longer than their steps: pictures are loaded, watched and answered
-
-
-@dataclass
-class Way:
-    """One way to learn, and what came of it on pictures that it had not learned from.
-
-    Args:
-        name: In words.
-        strategy, backbone, head: As in the settings; a depth stands behind the backbone.
-        rows: Of the compared pictures those that it answered.
-        right: Whether it was right on each of them.
-        loss: Mean log-likelihood loss there, in nats; None where it was not asked.
-        seconds: That it took.
-        verdict: Why it was taken or not, in words.
-    """
-
-    name: str
-    strategy: str
-    backbone: str
-    head: str
-    rows: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    right: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    loss: float | None = None
-    seconds: float = 0.0
-    verdict: str = ""
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the pictures that it answered; 0 where it was not asked."""
-        return float(self.right.mean()) if len(self.right) else 0.0
-
-    def better_than(self, other: "Way") -> tuple[float, float]:
-        """By how much it is right more often on the pictures that both answered, and how much of that may be luck.
-
-        That is one standard error, and more of few pictures: of several ways the luckiest is seen, and ten pictures make one lucky.
-        """
-        both, mine, theirs = np.intersect1d(self.rows, other.rows, assume_unique=True, return_indices=True)
-        if not len(both):
-            return 0.0, 0.0
-        apart = self.right[mine].astype(np.float64) - other.right[theirs]
-        return float(apart.mean()), float(apart.std() / len(both) ** 0.5) * (1 + _LUCK / len(both))
-
-    def to_json(self) -> dict[str, Any]:
-        """As `metrics.json` and the report have it."""
-        n = len(self.right)
-        measured = {"accuracy": self.accuracy, "accuracy_ci95": list(wilson(int(self.right.sum()), n)), "loss": self.loss} if n else {}
-        return {
-            "name": self.name, "strategy": self.strategy, "backbone": self.backbone, "head": self.head, "n": n, **measured,
-            "seconds": round(self.seconds, 2), "verdict": self.verdict,
-        }  # fmt: skip
 
 
 class Auto(Strategy):
@@ -238,7 +186,7 @@ class Auto(Strategy):
         near = {place: float(right.mean()) for place, right in named.items()}
         best_near = max(near, key=lambda place: near[place])
         beside = Way(
-            f"the {min(_NUM_NEIGHBOURS, len(own) - 1)} nearest neighbours by {_place(best_near)}", "neighbours", self._called(*best_near), "none",
+            f"the {min(NUM_NEIGHBOURS, len(own) - 1)} nearest neighbours by {_place(best_near)}", "neighbours", self._called(*best_near), "none",
             rows=np.arange(len(own)), right=named[best_near], seconds=time.perf_counter() - began,
         )  # fmt: skip
         last = [place for place in near if place[1] is None]
@@ -250,7 +198,7 @@ class Auto(Strategy):
             probes.append(self._probe(place, train, own, folds))
             if self.left_s < 2 * probes[-1].seconds:
                 break
-        best = _taken(probes)
+        best = taken(probes)
         similar = "stage=" not in max(probes, key=lambda way: way.accuracy).backbone
         much = len(own) / len(np.unique(own)) >= _MUCH
         commonest = float(np.bincount(own).max() / len(own))
@@ -268,7 +216,7 @@ class Auto(Strategy):
         ways = list(probes)
         for strategy, other in (("probe", "mlp"), ("frozen", head), ("finetune", head)):
             ways.append(self._epochs(strategy, other, best, train, targets, groups, folds, _ERRORS_GONE[similar, much], key))
-        chosen = _taken([way for way in ways if len(way.right)])
+        chosen = taken([way for way in ways if len(way.right)])
         self.ways += ways
         self._explain(chosen)
         apart, unsure = beside.better_than(chosen)
@@ -410,35 +358,9 @@ def begin(settings: TrainSettings, source: Source, log: Path | None = None) -> S
     return create_strategy(replace(plan, log=log))
 
 
-def neighbours(vectors: Floats, targets: Ints, groups: Ints, *, k: int = _NUM_NEIGHBOURS) -> npt.NDArray[np.bool_]:
-    """(N,) whether the k nearest others, by the cosine of standardised vectors, name the right class. Pictures of one group do not count for each other."""
-    scaled = (vectors - vectors.mean(0)) / (vectors.std(0) + 1e-6)
-    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True) + 1e-12
-    hits = []
-    for start in range(0, len(scaled), 512):
-        part = slice(start, start + 512)
-        alike = scaled[part] @ scaled.T
-        alike[groups[part][:, None] == groups[None]] = -np.inf
-        nearest = np.argpartition(-alike, min(k, len(scaled)) - 1, axis=1)[:, :k]
-        weight = np.maximum(np.take_along_axis(alike, nearest, 1), 0)
-        votes = np.zeros((len(nearest), int(targets.max()) + 1))
-        np.add.at(votes, (np.arange(len(nearest))[:, None], targets[nearest]), weight)
-        hits.append(votes.argmax(1) == targets[part])
-    return np.concatenate(hits)
-
-
 def _place(place: tuple[str, int | None]) -> str:
     name, stage = place
     return name if stage is None else f"{name} up to map {stage}"
-
-
-def _taken(ways: Sequence[Way]) -> Way:
-    """The first, and so the simplest, of those that no other is better than by more than one standard error, on the pictures that both answered.
-
-    Each pair is compared on pictures of its own, so that they may beat one another in a circle: then it is the one that is beaten by least.
-    """
-    beaten = [max(apart - unsure for apart, unsure in (other.better_than(way) for other in ways)) for way in ways]
-    return next((way for way, by in zip(ways, beaten, strict=True) if by <= 0), ways[int(np.argmin(beaten))])
 
 
 def _some(train: Ints, targets: Ints, seed: int) -> Ints:
