@@ -21,6 +21,7 @@ DEFAULT_STRENGTH = 1e-2  # where a class has a single picture and nothing can be
 _NUM_FOLDS = 5
 MOST_COMPARED = 10_000  # pictures that the choice is made on; the final fit takes all
 _MAX_ITERATIONS = 1_000
+_SMALL = 1e9  # rows x features x classes: smaller products gain next to nothing from threads of BLAS, which wait for one another in a loop
 _TOLERANCE = 1e-4  # of the largest slope of the mean loss: closer, no held-out loss changes in its third digit
 
 
@@ -37,7 +38,8 @@ def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: in
     """
     search = _compare(inputs, targets, groups, seed, scale)
     strength = min(search, key=lambda row: row[1])[0] if search else DEFAULT_STRENGTH
-    weight, bias = FitPath(inputs, targets, num_classes, scale=scale).fit(strength)
+    with threadpool_limits(1 if inputs.size * num_classes < _SMALL else None, user_api="blas"):
+        weight, bias = FitPath(inputs, targets, num_classes, scale=scale).fit(strength)
     note = (
         f"regularisation C = {strength:g} had the lowest log-likelihood loss in {_NUM_FOLDS}-fold cross-validation on the training pictures"
         if search
