@@ -23,7 +23,7 @@ from fovea.evaluation.answers import Answering
 from fovea.export.card import card
 from fovea.files import json_text, printable
 from fovea.models.averaged import Averaged
-from fovea.models.modes import evaluating
+from fovea.models.modes import evaluating, one_thread
 from fovea.models.network import Network, Published
 from fovea.tasks import Task
 from fovea.transforms.preprocessing import Preprocessing
@@ -91,7 +91,7 @@ class Trained:
 
         Beside it the backbone's coarsest maps (B, C, h, w), where a linear head reads their means over places; else None.
         """
-        with evaluating(self.network), torch.inference_mode(), _maps_kept(self.network) as kept:
+        with evaluating(self.network), torch.inference_mode(), one_thread(), _maps_kept(self.network) as kept:
             turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
             embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
             answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))

@@ -119,7 +119,11 @@ def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int, scale: Stan
         return []
     folds = deal(targets, groups, num_folds=num_folds, seed=seed)
     num_classes = int(targets.max()) + 1
-    paths = [FitPath(inputs[folds != fold], targets[folds != fold], num_classes, scale=scale) for fold in range(num_folds)]
+
+    def path(fold: int) -> FitPath:
+        return FitPath(inputs[folds != fold], targets[folds != fold], num_classes, scale=scale)
+
+    paths = list(map_ordered(path, range(num_folds)))
 
     def loss(fold: int, strength: float) -> float:
         weight, bias = paths[fold].fit(strength)
