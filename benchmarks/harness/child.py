@@ -32,13 +32,16 @@ class Failed(Exception):
 
 def our_environment(cache: Path) -> dict[str, str]:
     """The environment of a child of ours: this checkout, this cache, and no other setting of the person who measures."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FOVEA_") and name != "PYTHONPATH"}
+    kept = {name: value for name, value in plain_environment().items() if not name.startswith("FOVEA_")}
     return kept | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "FOVEA_CACHE": str(cache)}
 
 
 def plain_environment() -> dict[str, str]:
-    """The environment of a peer: as it is, but for paths that lead to us."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """The environment of a peer: as it is, but for paths that lead to us.
+
+    Python keeps what it has compiled, as everywhere: an installed package is not compiled anew at each start.
+    """
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
 
 
 def fovea(words: Sequence[str], *, cache: Path, folder: Path) -> Ended:

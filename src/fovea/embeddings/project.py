@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 Coordinates = npt.NDArray[np.float64]
 
@@ -16,10 +17,11 @@ def principal(vectors: npt.ArrayLike, *, most: int = KEPT) -> tuple[Coordinates,
     """
     centred = np.asarray(vectors, np.float64)
     centred = centred - centred.mean(axis=0)
-    if centred.any() and most < min(centred.shape) / 4:
-        left, sizes = _first(centred, most)
-    else:
-        left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    with threadpool_limits(1, user_api="blas"):  # of so few vectors; several threads would wait for one another
+        if centred.any() and most < min(centred.shape) / 4:
+            left, sizes = _first(centred, most)
+        else:
+            left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     coordinates = left[:, :most] * sizes[:most]
     signs = np.sign(coordinates[np.abs(coordinates).argmax(axis=0), np.arange(coordinates.shape[1])])
     total = float(np.square(centred).sum())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fovea.evaluation.grouped import independent
 from fovea.evaluation.learning_curve import LearningCurve, learning_curve
@@ -79,25 +80,26 @@ def look_further(
     if right is None:
         return Further()
     answered = np.sort(np.concatenate([rows["validation"], rows["test"]]))
-    found = Further(
-        slices=slices(
-            right[answered],
-            items=[items[row] for row in answered],
-            facts=[facts.get(int(row)) for row in answered],
-            embeddings=None if learned.embeddings is None else learned.embeddings[answered],
-            seed=seed,
-        ),
-        answered=answered,
-    )
-    if goal.activation != "softmax":
-        return found
-    targets = targets.astype(np.int64, copy=False)
-    return replace(
-        found,
-        cross_validation=_repeated(learned, targets, groups, rows, len(goal.class_names), own_splits, seed),
-        curve=_curve(learned, targets, groups, rows["train"], len(goal.class_names), seed),
-        leaked=_leaked(right, targets, groups, rows),
-    )
+    with threadpool_limits(1, user_api="blas"):  # small products all, of which several are asked side by side
+        found = Further(
+            slices=slices(
+                right[answered],
+                items=[items[row] for row in answered],
+                facts=[facts.get(int(row)) for row in answered],
+                embeddings=None if learned.embeddings is None else learned.embeddings[answered],
+                seed=seed,
+            ),
+            answered=answered,
+        )
+        if goal.activation != "softmax":
+            return found
+        targets = targets.astype(np.int64, copy=False)
+        return replace(
+            found,
+            cross_validation=_repeated(learned, targets, groups, rows, len(goal.class_names), own_splits, seed),
+            curve=_curve(learned, targets, groups, rows["train"], len(goal.class_names), seed),
+            leaked=_leaked(right, targets, groups, rows),
+        )
 
 
 def _curve(learned: Learned, targets: Ints, groups: Ints, train: Ints, num_classes: int, seed: int) -> LearningCurve | str:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from fovea.evaluation.repeated import turned
 from fovea.loading.parallel import map_ordered
@@ -133,7 +132,7 @@ def learning_curve(
             found.append((len(rows), hidden, (inputs[hidden] @ weight.T + bias).argmax(axis=1) != targets[hidden]))
         return found
 
-    with Progress("asking what more pictures would bring", total=len(parts)) as bar, threadpool_limits(1, user_api="blas"):
+    with Progress("asking what more pictures would bring", total=len(parts)) as bar:
         asked = []
         for found in map_ordered(ask, parts):
             asked.append(found)

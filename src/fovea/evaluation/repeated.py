@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from fovea.data.split import SMALL
 from fovea.loading.parallel import map_ordered
@@ -88,7 +87,7 @@ def cross_validate(
     folds = [deal(targets, groups, num_folds=num_folds, seed=seed + repeat) for repeat in range(_NUM_REPEATS)]
     parts = [(repeat, fold) for repeat in range(_NUM_REPEATS) for fold in range(num_folds)]
     said, learned_from = np.zeros((_NUM_REPEATS, len(targets)), np.int64), []
-    with Progress("measuring by repeated cross-validation", total=len(parts)) as bar, threadpool_limits(1, user_api="blas"):
+    with Progress("measuring by repeated cross-validation", total=len(parts)) as bar:
         for repeat, hidden, answers, learned in map_ordered(ask, parts, threads=1):  # each part has threads of its own
             said[repeat, hidden] = answers
             learned_from.append(learned)

@@ -1,6 +1,7 @@
 """Writes bundles: nothing is written unless torch and the engine agree on real pictures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,11 @@ from fovea.evaluation.answers import Answering
 from fovea.export.card import card
 from fovea.files import json_text, printable
 from fovea.models.averaged import Averaged
-from fovea.models.modes import evaluating
+from fovea.models.modes import evaluating, one_thread
 from fovea.models.network import Network, Published
 from fovea.tasks import Task
 from fovea.transforms.preprocessing import Preprocessing
-from fovea.types import Floats, Pixels
+from fovea.types import FeatureMaps, Floats, Pixels
 from fovea.versions import versions
 
 Arrays = Pixels | Floats
@@ -39,6 +40,28 @@ _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 NUM_GOLDEN = 4  # pictures that travel with a bundle and are run at every load: a few milliseconds
 NUM_COMPARED = 8  # pictures on which torch and the engine must agree before anything is written
 _TURN = 4  # pictures that torch answers at once: four turns of 4 take half the time of one of 16 (2 cores, MobileNetV2)
+
+
+@contextmanager
+def _maps_kept(network: Network | Published | Averaged) -> Iterator[list[torch.Tensor]]:
+    """The coarsest maps of each pass within the block; none of several networks at once, or of one whose embedding is no mean."""
+    kept: list[torch.Tensor] = []
+    if isinstance(network, Averaged) or network.body.backbone.pooling not in (None, "avg"):
+        yield kept
+        return
+    backbone = network.body.backbone
+    look = backbone.forward_maps
+
+    def looked(x: torch.Tensor) -> FeatureMaps:
+        maps = look(x)
+        kept.append(maps[-1])
+        return maps
+
+    backbone.forward_maps = looked  # type: ignore[method-assign]
+    try:
+        yield kept
+    finally:
+        del backbone.forward_maps
 
 
 @dataclass(frozen=True)
@@ -63,24 +86,23 @@ class Trained:
     task: Task
     licences: tuple[str, ...] = ()
 
-    def reference(self, pixels: Pixels) -> dict[str, Floats]:
-        """Torch's answer: uint8 (B, S, S, 3) -> the task's answers (B, K) and embedding (B, D). The network is left as found."""
-        with evaluating(self.network), torch.inference_mode():
+    def reference(self, pixels: Pixels) -> tuple[dict[str, Floats], Floats | None]:
+        """Torch's answer: uint8 (B, S, S, 3) -> the task's answers (B, K) and embedding (B, D). The network is left as found.
+
+        Beside it the backbone's coarsest maps (B, C, h, w), where a linear head reads their means over places; else None.
+        """
+        with evaluating(self.network), torch.inference_mode(), one_thread(), _maps_kept(self.network) as kept:
             turns = [self.network.answers(turn) for turn in torch.split(torch.from_numpy(pixels), _TURN)]
             embedding, logits = (torch.cat(parts) for parts in zip(*turns, strict=True))
             answers = _ACTIVATIONS[self.task.activation](self._calibrated(logits))
-            return {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
-
-    def maps(self, pixels: Pixels, embedding: Floats) -> Floats | None:
-        """The backbone's coarsest maps (B, C, h, w), in torch, where their means over places are the `embedding`; else None."""
-        if isinstance(self.network, Averaged) or _linear_head(self) is None or self.network.body.backbone.pooling not in (None, "avg"):
-            return None
-        body = self.network.body
-        with evaluating(self.network), torch.inference_mode():
-            maps: Floats = body.backbone.forward_maps(body.scaled(torch.from_numpy(pixels)))[-1].numpy()
+            found = {self.task.answer: answers.numpy(), "embedding": embedding.numpy()}
+            if not kept or _linear_head(self) is None:
+                return found, None
+            maps: Floats = torch.cat(kept).numpy()
         means = maps.mean(axis=(2, 3)) if maps.ndim == 4 else maps
-        same = means.shape == embedding.shape and np.allclose(means, embedding, rtol=1e-4, atol=1e-4 * float(np.abs(embedding).max()))
-        return maps if same else None
+        size = float(np.abs(found["embedding"]).max())
+        same = means.shape == embedding.shape and np.allclose(means, found["embedding"], rtol=1e-4, atol=1e-4 * size)
+        return found, maps if same else None
 
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         calibration = self.answering.calibration
@@ -129,8 +151,7 @@ def write_bundle(
     if private:
         pictures, neighbours = np.concatenate([_drawn(pictures.shape[1]), pictures[: NUM_COMPARED - NUM_GOLDEN]]), None
     pictures = pictures[:NUM_COMPARED]
-    expected = trained.reference(pictures)
-    maps = trained.maps(pictures, expected["embedding"])
+    expected, maps = trained.reference(pictures)
     shown = show_maps(model, maps.shape[1:]) if maps is not None else None
     model, maps = (shown, maps) if shown else (model, None)
     golden = _agreed(trained, model, pictures, expected if maps is None else expected | {FEATURES: maps})

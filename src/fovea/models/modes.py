@@ -1,8 +1,9 @@
-"""A network is looked at in evaluation mode, and is then left in the modes in which it was found."""
+"""A network is looked at in evaluation mode, and torch and it are then left as they were found."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -23,3 +24,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     with modes_kept(module):
         module.eval()
         yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch in one thread within the block: of a few pictures more threads gain little, and on a busy machine they wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -179,7 +179,7 @@ def _explained(network: Network, bundle: Bundle, source: Source, items: Sequence
     """
     task, preprocessing = bundle.task, bundle.info.preprocessing
     target = None if task.activation != "identity" else 0  # of several numbers the first
-    pictures = [(row, load_picture(source, items[row], preprocessing)[0]) for row in rows]
+    pictures = map_ordered(lambda row: (row, load_picture(source, items[row], preprocessing)[0]), rows)
     readable = [(row, pixels) for row, pixels in pictures if pixels is not None]
     if not readable:
         return []
@@ -245,12 +245,16 @@ def _drawn(pixels: Pixels, heat: Floats) -> bytes:
 
 def _checked(bundle: Bundle, goal: Task, shown: Sequence[_Shown]) -> tuple[str, str]:
     """How much more covering the hottest places takes from the answer than covering the middle, and what to be warned of."""
-    gains = []
-    for each in shown:
-        score = _score(bundle, goal, each.explanation.target)
+
+    def gain(each: _Shown) -> float:
         heats = each.explanation.heat, centre_prior(*each.pixels.shape[:2])
-        hot, middle = (deletion(score, each.pixels, heat, shares=_COVERED).area for heat in heats)
-        gains.append(middle - hot)
+        hot, middle = (deletion(score(each.explanation.target), each.pixels, heat, shares=_COVERED).area for heat in heats)
+        return middle - hot
+
+    def score(target: int) -> Score:
+        return lambda pixels: bundle.engine(pixels, (goal.answer,))[goal.answer][:, target]
+
+    gains = list(map_ordered(gain, shown))
     if len(gains) < _FEWEST:
         return "", ""
     low, high = mean_interval(gains, bounds=(-1.0, 1.0))
@@ -264,10 +268,6 @@ def _checked(bundle: Bundle, goal: Task, shown: Sequence[_Shown]) -> tuple[str, 
         "On these pictures it is not shown to be better than a spot in the middle: covering the hottest places did not take more from the answers than "
         "covering the middle did. Often that is because what is to be seen fills the middle, or because the answer hangs on no one place."
     )
-
-
-def _score(bundle: Bundle, goal: Task, target: int) -> Score:
-    return lambda pixels: _ask(bundle, goal, pixels)[:, target]
 
 
 def _ask(bundle: Bundle, goal: Task, pixels: Pixels) -> Floats:

@@ -17,6 +17,7 @@ from fovea.engines import open_engine
 from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import FoveaError
 from fovea.models.backbone import BACKBONES, Backbone, BackboneInfo, count_parameters, create_backbone
+from fovea.models.modes import one_thread
 from fovea.models.network import PixelBackbone
 from fovea.models.passport import Passport
 from fovea.models.weights import load_weights, save_weights, weights_hash
@@ -46,7 +47,7 @@ def check_backbone(name: str, **options: Any) -> None:
     info = BACKBONES[name].info
     spelt = ", ".join(f"{key}={value!r}" for key, value in options.items())
     who = f"backbone {name}({spelt})"
-    with torch.random.fork_rng(devices=[]), _one_thread():
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(0)
         backbone = _create(name, options)
         _stir(backbone)
@@ -311,17 +312,6 @@ def _forward(call: Callable[[], FeatureMaps], who: str, where: str) -> FeatureMa
         return call()
     except (RuntimeError, FoveaError) as error:
         raise ExamFailed(f"{who}: it cannot run {where}: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """On small pictures more threads gain nothing, and on a busy machine they wait for each other: three times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

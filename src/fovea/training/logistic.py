@@ -21,6 +21,7 @@ DEFAULT_STRENGTH = 1e-2  # where a class has a single picture and nothing can be
 _NUM_FOLDS = 5
 MOST_COMPARED = 10_000  # pictures that the choice is made on; the final fit takes all
 _MAX_ITERATIONS = 1_000
+_SMALL = 1e9  # rows x features x classes: smaller products gain next to nothing from threads of BLAS, which wait for one another in a loop
 _TOLERANCE = 1e-4  # of the largest slope of the mean loss: closer, no held-out loss changes in its third digit
 
 
@@ -37,7 +38,8 @@ def fit_logistic(inputs: Floats, targets: Ints, groups: Ints, *, num_classes: in
     """
     search = _compare(inputs, targets, groups, seed, scale)
     strength = min(search, key=lambda row: row[1])[0] if search else DEFAULT_STRENGTH
-    weight, bias = FitPath(inputs, targets, num_classes, scale=scale).fit(strength)
+    with threadpool_limits(1 if inputs.size * num_classes < _SMALL else None, user_api="blas"):
+        weight, bias = FitPath(inputs, targets, num_classes, scale=scale).fit(strength)
     note = (
         f"regularisation C = {strength:g} had the lowest log-likelihood loss in {_NUM_FOLDS}-fold cross-validation on the training pictures"
         if search
@@ -117,7 +119,11 @@ def _compare(inputs: Floats, targets: Ints, groups: Ints, seed: int, scale: Stan
         return []
     folds = deal(targets, groups, num_folds=num_folds, seed=seed)
     num_classes = int(targets.max()) + 1
-    paths = [FitPath(inputs[folds != fold], targets[folds != fold], num_classes, scale=scale) for fold in range(num_folds)]
+
+    def path(fold: int) -> FitPath:
+        return FitPath(inputs[folds != fold], targets[folds != fold], num_classes, scale=scale)
+
+    paths = list(map_ordered(path, range(num_folds)))
 
     def loss(fold: int, strength: float) -> float:
         weight, bias = paths[fold].fit(strength)
