@@ -53,9 +53,10 @@ def ranking(data: ReportData) -> list[Json]:
 
 
 def _told(data: ReportData, told: Told) -> Answer:
-    if told.caution or data.told_of == "test":
+    if data.told_of == "test":
         return Answer(told.sentence, told.caution, told.tone)
-    return Answer(told.sentence, NO_TEST.format(noun=data.noun), "caution")
+    caution = f"{told.caution} {NO_TEST.format(noun=data.noun)}".strip()
+    return Answer(told.sentence, caution, "bad" if told.tone == "bad" else "caution")
 
 
 def promise(accuracy: float, lo: float, hi: float, *, noun: str) -> str:

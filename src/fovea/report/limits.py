@@ -10,6 +10,8 @@ _MUCH = 0.3  # of all mistakes, in one of many places
 
 def limits(data: ReportData, result: Measured | None) -> list[str]:
     """One to three sentences; none where nothing was measured or nothing was learned."""
+    if result is None and data.told is not None:
+        return list(data.told.limits)
     if result is None or result.no_better_than_guessing:
         return []
     mistakes = result.n - result.right
