@@ -41,6 +41,8 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         UnknownName: No task, strategy, backbone, head or engine has that name.
     """
     for registry, asked in ((TASKS, settings.task), (STRATEGIES, settings.strategy), (HEADS, settings.head), (ENGINES, settings.engine)):
+        if asked not in registry and registry in (TASKS, STRATEGIES) and asked != "auto":
+            raise registry.unknown(asked, also=["auto"])
         if asked != "auto":
             registry[asked]
     task = choose_task(settings.task, source)
