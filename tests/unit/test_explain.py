@@ -309,14 +309,37 @@ def test_overwriting_removes_what_was_explained_before_and_nothing_else(pixels, 
     assert outside.exists()
 
 
-def test_file_names_are_found_in_time_that_grows_with_the_pictures():
-    from fovea.recipes.explain import _file_names
+def test_a_mistyped_path_is_told_before_anything_is_opened_or_written(tmp_path):
+    for view in (None, "maps"):
+        with pytest.raises(InputError, match=r"'phot\.jpg' cannot be read"):
+            fovea.explain(str(tmp_path / "no run"), "phot.jpg", view=view, out=str(tmp_path / "e"))
+    assert not (tmp_path / "e").exists()
 
-    assert _file_names(["x/a.jpg", "y/a.jpg", "a-2.png", "a.png", "contact-sheet.jpg"]) == [
+
+def test_pictures_are_written_as_they_come_and_their_maps_read_again(pixels, tmp_path, monkeypatch):
+    found = fovea.explain(Own(), pixels, 255 - pixels, out=str(tmp_path / "e"))
+    held = fovea.explain(Own(), pixels, 255 - pixels)
+    assert found.explanations._rows[0][1].heat.size == 0, "memory does not grow with the pictures"
+    for (name, written), (same, kept) in zip(found.explanations, held.explanations, strict=True):
+        assert name == same
+        np.testing.assert_array_equal(written.heat, kept.heat)
+        np.testing.assert_array_equal(written.evidence, kept.evidence)
+    written = []
+    monkeypatch.setattr(
+        "fovea.recipes._explanation_files._animate", lambda path, *_: written.append(sorted(each.name for each in path.parent.iterdir()))
+    )
+    fovea.explain(Own(), pixels, 255 - pixels, out=str(tmp_path / "f"), animate="gif")
+    assert "picture_2.png" not in written[0]
+
+
+def test_file_names_are_found_in_time_that_grows_with_the_pictures():
+    from fovea.recipes._explanation_files import Names
+
+    name = Names()
+    assert [name(path) for path in ("x/a.jpg", "y/a.jpg", "a-2.png", "a.png", "contact-sheet.jpg")] == [
         "a.png", "a-2.png", "a-2-2.png", "a-3.png", "contact-sheet-2.png",
     ]  # fmt: skip
-    names = _file_names(["picture.jpg"] * 20_000)  # with a list this takes hours
-    assert len(set(names)) == 20_000
+    assert len({name("picture.jpg") for _ in range(20_000)}) == 20_000  # with a list this takes hours
 
 
 def test_a_bundle_is_explained_without_torch(probe_run, photos):
@@ -439,6 +462,9 @@ BAD = [
     (lambda run, d: (str(run.path), {"method": "cam", "pixels": np.zeros((64, 64, 3), np.float32)}), InputError, "takes pictures of 64 x 64 px", "prepare"),
     (lambda run, d: (Own(), {"stage": 1}), InputError, "does not heed --stage", "--view"),
     (lambda run, d: (Own(), {"channel": 0}), InputError, "does not heed --channel", "--view"),
+    (lambda run, d: (str(run.path), {"view": "maps", "method": "cam"}), InputError, "does not heed --method", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "maps", "colours": "inferno"}), InputError, "does not heed --colours", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "bogus"}), UnknownName, "no view is called 'bogus'\n.*\n.*examples", "choose one"),
     (lambda run, d: (str(run.path), {"view": "examples", "layer": "a"}), InputError, "does not heed --layer", "leave it out"),
     (lambda run, d: (str(run.path), {"view": "examples", "class_": 0}), InputError, "does not heed --class", "leave it out"),
     (lambda run, d: (str(run.path), {"view": "examples"}), InputError, "a view looks at picture files", "save the picture"),

@@ -17,7 +17,7 @@ from fovea.explain.drawing import contact_sheet, png
 from fovea.explain.opening import network_of
 from fovea.files import write_atomic
 from fovea.progress import Progress
-from fovea.recipes.predict import _readers
+from fovea.recipes.predict import _readers, check_some_there
 from fovea.types import Pixels
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def look(
     if view != EXAMPLES:
         from fovea.explain.view import VIEWS  # torch, from here on
 
-        VIEWS[view]  # a name that does not exist is told before anything is opened
+        if view not in VIEWS:  # told before anything is opened
+            raise VIEWS.unknown(view, also=[EXAMPLES])
     if out is None and view != EXAMPLES:
         raise InputError(
             f"the view {view!r} is drawn, and there is no place to draw it to", got="no --out", expected="a folder", fix="add --out DIR"
@@ -85,13 +86,15 @@ def look(
             "a view looks at picture files", got=type(wrong[0]).__name__, expected="the names of picture files, or of folders of them",
             fix="save the picture and give its name",
         )  # fmt: skip
-    bundle = model if isinstance(model, Bundle) else load_bundle(model)
     readers = [
         reader
         for given in pictures
         for path in ([given] if isinstance(given, str | os.PathLike) else given)
         for reader in _readers(os.fspath(path))
     ]
+    for reader in readers:
+        check_some_there([reader])
+    bundle = model if isinstance(model, Bundle) else load_bundle(model)
     with Progress("looking", total=len(readers)) as bar:
         shown = []
         for reader in readers:

@@ -117,6 +117,26 @@ def _shortened(answer: dict[str, Any], top: int | None) -> dict[str, Any]:
     return answer | {"probabilities": dict(sorted(named.items(), key=lambda pair: -pair[1])[:top])}
 
 
+def check_some_there(pictures: Sequence[Any]) -> None:
+    """Whether a single one of the pictures can be had at all, before anything is opened or written for them.
+
+    Raises:
+        UnreadableImage: All of them are files, and none is there; it names the first.
+    """
+    problems = []
+    for each in pictures:
+        if not isinstance(each, FileReader):
+            return
+        try:
+            each.check()
+        except UnreadableImage as error:
+            problems.append(error)
+        else:
+            return
+    if problems:
+        raise problems[0]
+
+
 def _readers(path: str) -> list[Reader]:
     """The pictures at a path: the file itself, or all pictures of a folder and the folders in it."""
     place = Path(path)
