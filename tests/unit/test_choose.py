@@ -136,7 +136,7 @@ def test_a_part_of_weights_needs_weights_and_may_answer_otherwise(tmp_path: Path
 
 @pytest.mark.parametrize("option", ["strategy", "task"])
 def test_where_auto_may_be_asked_for_the_list_names_it(option, tmp_path):
-    paint(tmp_path / "data", {"disc": 1, "cross": 1}, size_px=32)
+    paint(tmp_path / "data", {"disc": 4, "cross": 4}, size_px=32)
     with open_source(str(tmp_path / "data")) as source, pytest.raises(UnknownName, match=rf"no {option} is called 'magic'") as caught:
         choose(TrainSettings(data=str(tmp_path / "data"), **{option: "magic"}), source)
     assert "auto" in caught.value.expected
