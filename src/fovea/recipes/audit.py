@@ -21,6 +21,7 @@ from fovea.loading.scan import scan
 from fovea.recipes._pictures import thumbnail
 from fovea.recipes._results import command_line
 from fovea.report.audit_page import write_audit_page
+from fovea.types import Item
 
 _MOST_TOLD = {"fault": 10, "doubt": 5, "note": 3}  # faults of a kind in the text
 
