@@ -39,7 +39,7 @@ class Report:
         n = self.metrics["n"]
         lines = [
             f"right on {round(self.metrics['accuracy'] * n):,} of {n:,} pictures: {self.metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
-            f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['ece']:.4f}",
+            f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['calibration_error']:.4f}",
         ]
         if "set_coverage" in self.metrics:
             lines.append(

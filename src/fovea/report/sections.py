@@ -162,7 +162,7 @@ def _sure(data: ReportData, result: Measured | None) -> Content:
     return {
         "bins": [b for b in bins if b.n],
         "sure": sure_chart(bins, noun=data.noun),
-        "honesty": honesty(bins, result.ece),
+        "honesty": honesty(bins, result.calibration_error, result.luck, result.calibration_low),
         "measures": measures(data, result),
         "tradeoffs": tradeoff_charts(data, result),
         "promises": promises(data, result),

@@ -36,7 +36,7 @@ class SplitMetrics(TaskMetrics):
     accuracy: float = Field(ge=0, le=1)
     accuracy_ci95: tuple[float, float]
     top5_accuracy: float | None
-    ece: float
+    ece: float  # the same as `calibration_error`, which older runs lack
     nll: float
     confusion: list[list[int]]
     balanced_accuracy: float | None = None  # None from here on: written before there was such a measure
