@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import fovea
@@ -26,6 +28,22 @@ def test_the_table_has_a_row_for_each_picture(probe_run, photos, tmp_path, capsy
     assert found.exit_code == 1
     with pytest.raises(UnreadableImage, match=r"gone\.png"):
         found.raise_errors()
+
+
+def test_a_picture_far_smaller_than_the_model_looks_at_is_answered_with_a_caution(probe_run, photos, tmp_path):
+    for name, side in (("one", 1), ("small", 15), ("enough", 16)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((max(side, 2), side, 3), 90, np.uint8))
+    one, small, enough = (str(tmp_path / f"{name}.png") for name in ("one", "small", "enough"))
+    found = fovea.predict(str(probe_run.bundle), one, small, enough, out=str(tmp_path / "answers.csv"))
+    said = [row.get("caution", "") for row in found.to_json()["predictions"]]
+    assert said[0].startswith("the picture is only 1 px on its shorter side and the model looks at 64 px")
+    assert ["only 15 px" in said[1], said[2]] == [True, ""]
+    assert found.to_text().count("caution: ") == 2
+    assert [row["problem"] for row in csv.DictReader((tmp_path / "answers.csv").open())] == said
+    explained = fovea.explain(str(probe_run.bundle), enough, one, method="eigencam")
+    assert explained.to_text().count("caution: the picture is only 1 px") == 1
+    assert f"caution: {said[0]}" in explained.to_json()["explanations"][1]["notes"]
+    assert fovea.explain(str(probe_run.bundle), enough, one, view="examples").inside.facts["cautions"] == [f"caution: {one}: {said[0]}"]
 
 
 def test_predict_replaces_nothing_unless_asked(probe_run, photos, tmp_path):

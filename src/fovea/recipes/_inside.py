@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,12 +96,15 @@ def look(
         check_some_there([reader])
     bundle = model if isinstance(model, Bundle) else load_bundle(model)
     with Progress("looking", total=len(readers)) as bar:
-        shown = []
+        shown, cautions = [], list[str]()
         for reader in readers:
-            shown.append((reader.path, bundle.prepare(reader.read(), path=reader.path)))
+            pixels, side_px = bundle.prepare_measured(reader.read(), path=reader.path)
+            shown.append((reader.path, pixels))
+            cautions += [f"caution: {reader.path}: {caution}"] if (caution := bundle.caution(side_px)) else []
             bar.advance(1)
     if view == EXAMPLES:
-        return show_examples(bundle, shown, out)
+        found = show_examples(bundle, shown, out)
+        return replace(found, facts=found.facts | {"cautions": cautions}, lines=(*found.lines, *cautions))
     body = network_of(bundle, method=f"the view {view}").body
     return show_inside(view, body, bundle.info.preprocessing.size_px, shown, out or ".", stage=stage, channel=channel)
 

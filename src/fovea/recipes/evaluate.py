@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fovea.bundle import load_bundle
+from fovea.bundle.bundle import SIDE
 from fovea.data import open_source
 from fovea.errors import DataError, UnreadableImage
 from fovea.files import printable
@@ -39,7 +40,7 @@ class Report:
         n = self.metrics["n"]
         lines = [
             f"right on {round(self.metrics['accuracy'] * n):,} of {n:,} pictures: {self.metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
-            f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['calibration_error']:.4f}",
+            f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['ece']:.4f}",
         ]
         if "set_coverage" in self.metrics:
             lines.append(
@@ -124,7 +125,7 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
                 if isinstance(outputs, UnreadableImage):
                     unreadable.append({"path": items[index].path, "problem": outputs.problem, "fix": outputs.fix})
                 else:
-                    rows.append({name: values for name, values in outputs.items() if name != "embedding"})
+                    rows.append({name: values for name, values in outputs.items() if name not in ("embedding", SIDE)})
                     kept.append(index)
                 bar.advance(1)
     if not rows:

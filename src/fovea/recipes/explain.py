@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,11 +75,12 @@ class Explanations:
                 else "nowhere in particular"
             )
             lines.append(f"{path}: {found.target_name} (score {found.score:.3g}), {where}")
+            lines += [f"  {note}" for note in found.notes if note.startswith("caution: ")]
         lines += [f"not explained: {error.problem} ({error.fix})" for _, error in self.errors]
         if self.explanations:
             first = self.explanations[0][1]
             lines.append(f"by {first.method}: {METHODS[first.method].info.purpose} ({METHODS[first.method].info.source})")
-            lines += first.notes
+            lines += [note for note in first.notes if not note.startswith("caution: ")]
         lines += ["", self.check.to_text()] if self.check else []
         lines += [f"written to {self.out}"] if self.out is not None else []
         return printable("\n".join(lines))
@@ -197,10 +198,15 @@ def _explained(asked: Sequence[Any], opened: Opened, method: str, target: int | 
         path, content = each
         subject = BundleSubject(shared.bundle) if isinstance(shared, BundleSubject) else shared  # one keeps a picture in mind
         try:
-            pixels = opened.bundle.prepare(content.read(), path=path) if isinstance(content, Reader) and opened.bundle else content
+            if isinstance(content, Reader) and opened.bundle:
+                pixels, side_px = opened.bundle.prepare_measured(content.read(), path=path)
+                caution = opened.bundle.caution(side_px)
+            else:
+                pixels, caution = content, ""
         except UnreadableImage as error:
             return path, error
-        return path, (pixels, explain_picture(subject, pixels, method=method, target=target, seed=seed))
+        found = explain_picture(subject, pixels, method=method, target=target, seed=seed)
+        return path, (pixels, replace(found, notes=(*found.notes, f"caution: {caution}")) if caution else found)
 
     return map_ordered(look, asked) if isinstance(shared, BundleSubject) else map(look, asked)
 
