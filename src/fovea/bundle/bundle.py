@@ -18,7 +18,7 @@ from fovea.bundle.refusal import FILE as REFUSAL_FILE
 from fovea.bundle.refusal import Refusal, read_refusal
 from fovea.data import decode
 from fovea.engines import Engine, open_engine
-from fovea.errors import BundleError, UnreadableImage
+from fovea.errors import BundleError, UnreadableImage, told_of
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.loading.readers import Reader
 from fovea.tasks import TASKS, Task, create_task
@@ -269,10 +269,9 @@ def _parse(content: bytes, path: Path) -> BundleInfo:
     try:
         return BundleInfo.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
         raise BundleError(
-            f"bundle.json of {str(path)!r} is not as a bundle's must be: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}",
-            got=repr(first.get("input"))[:200],
+            f"bundle.json of {str(path)!r} is not as a bundle's must be: {'.'.join(map(str, error.errors()[0]['loc']))}",
+            got=told_of(error),
             expected="what bundle.schema.json says",
             fix="make the bundle again",
         ) from error
