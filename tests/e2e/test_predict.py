@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import fovea
-from fovea.errors import DataError, OutputError, UnreadableImage
+from fovea.errors import DataError, InputError, OutputError, UnreadableImage
 from fovea.recipes.evaluate import Report
 from fovea.tasks import create_task
 
@@ -111,3 +112,30 @@ def test_classes_that_differ_in_case_or_blanks_only_are_named():
     with pytest.raises(DataError, match="does not know: 'Big Cat', 'Dog'") as caught:
         create_task("classification", ("big_cat", "dog")).targets(["Dog", "Big Cat", "dog"])
     assert caught.value.fix.startswith("'Big Cat' ... did you mean 'big_cat'? 'Dog' ... did you mean 'dog'? Rename the class folders")
+
+
+def test_a_measurement_counts_groups_as_training_does(probe_run, photos, tmp_path):
+    rows = [(name, f"{name}{number:03}.png", number) for name in ("disc", "cross") for number in range(12)]
+    table = [["path", "label", "group"], *([str(photos / name / file), name, f"{name}{number // 4}"] for name, file, number in rows)]
+    with open(tmp_path / "grouped.csv", "w", newline="") as file:
+        csv.writer(file).writerows(table)
+    with open(tmp_path / "alone.csv", "w", newline="") as file:
+        csv.writer(file).writerows(row[:2] for row in table)
+    alone = fovea.evaluate(str(probe_run.bundle), str(tmp_path / "alone.csv"))
+    assert "counted_as" not in alone.metrics
+    asked = fovea.evaluate(str(probe_run.bundle), str(tmp_path / "alone.csv"), split_by=r"(disc|cross)0")
+    grouped = fovea.evaluate(str(probe_run.bundle), str(tmp_path / "grouped.csv"))
+    for found, count in ((grouped, 6), (asked, 2)):
+        assert found.metrics["accuracy"] == alone.metrics["accuracy"]
+        assert found.metrics["counted_as"] < 24
+        assert np.ptp(found.metrics["accuracy_ci95"]) > np.ptp(alone.metrics["accuracy_ci95"])
+        assert "belong to one group" in found.to_text()
+        if found.metrics["accuracy"] == 1:
+            assert found.metrics["counted_as"] == count
+    run = shutil.copytree(probe_run.path, tmp_path / "run")
+    settings = json.loads((run / "checkpoint" / "settings.json").read_text())
+    settings["settings"]["split_by"] = r"(disc|cross)0"
+    (run / "checkpoint" / "settings.json").write_text(json.dumps(settings))
+    assert fovea.evaluate(str(run), str(tmp_path / "alone.csv")).metrics == asked.metrics, "as the training found its groups"
+    with pytest.raises(InputError, match="fits none of the 24 paths"):
+        fovea.evaluate(str(probe_run.bundle), str(tmp_path / "alone.csv"), split_by=r"patient(\d+)")

@@ -1,8 +1,7 @@
 """Learning without labels: two views of a picture are alike, and unlike those of all others (SimCLR, arXiv:2002.05709)."""
 
-import contextlib
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ class Pairs(Loader):
             chosen = order[batch * pairs : half if batch == len(self) - 1 else (batch + 1) * pairs]
             yield np.concatenate([chosen, chosen + half])
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Generator[tuple[Arrays, Ints]]:
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Arrays, Ints]]:
         for views, _ in super().epoch(epoch, start_batch):
             here = np.arange(len(views))
             yield views, np.roll(here, len(views) // 2)
@@ -50,9 +49,8 @@ def twins_found(body: nn.Module, views: Loader, *, batches: int = 8) -> tuple[in
         batches: How many are looked at, at most.
     """
     found = asked = 0
-    epoch = views.epoch(_NEVER_LEARNED)
-    with evaluating(body), torch.inference_mode(), contextlib.closing(epoch):
-        for pictures, twins in itertools.islice(epoch, batches):
+    with evaluating(body), torch.inference_mode():
+        for pictures, twins in itertools.islice(views.epoch(_NEVER_LEARNED), batches):
             vectors = body(torch.from_numpy(np.asarray(pictures))).float()
             vectors = F.normalize(vectors - vectors.mean(dim=0), dim=1)
             alike = (vectors @ vectors.T).fill_diagonal_(-2)
