@@ -14,6 +14,7 @@ import pytest
 
 from fovea.audit import FINDINGS, Audit, Fault, Finding
 from fovea.report import Mistake, ReportData, Thumb, advise, render, write_report
+from fovea.report.answer import answer
 from fovea.report.figures import Series, line_chart
 from fovea.report.honesty import Bin, honesty
 from fovea.report.measured import confused_pairs
@@ -159,6 +160,10 @@ def test_broken_files_are_named(tmp_path):
 def test_nothing_learned_is_said(tmp_path):
     chance = data(test=measured(2, 1000, 500))
     assert "no better than always answering “class 0”" in write_report(tmp_path / "report.html", chance).read_text()
+    opening = answer(chance, read_measured(chance))
+    assert opening.sentence.startswith("Nothing was learned, as far as can be told. It will be right about 50 times in 100")
+    assert opening.caution.startswith("This is no better than always answering")
+    assert not answer(KINDS["two classes"], read_measured(KINDS["two classes"])).sentence.startswith("Nothing")
     assert advise(chance)[0].headline == "It has not been shown to have learned anything."
     assert "no better than" not in render(KINDS["two classes"])
 

@@ -131,6 +131,21 @@ def test_what_regression_says():
     assert (worst[0].true, worst[0].predicted, worst[0].note) == ("42.0", "39.0", "3 too low")
 
 
+def test_nothing_learned_leads():
+    rng = np.random.default_rng(0)
+    labels = create_task("multi_label", ("a", "b"))
+    targets = (rng.random((200, 2)) < 0.5).astype(np.float32)
+    numbers = create_task("regression", ("age",))
+    true = rng.normal(size=(200, 1)).astype(np.float32)
+    for task, truth, outputs in (
+        (labels, targets, {"probabilities": rng.random((200, 2)).astype(np.float32)}),
+        (numbers, true, {"values": rng.normal(size=(200, 1)).astype(np.float32)}),
+    ):
+        told = task.told(task.metrics(outputs, truth), split="test")
+        assert told.sentence.startswith("Nothing was learned, as far as can be told. It ")
+        assert "no better than" in told.caution
+
+
 def test_figures_of_few_pictures_say_so():
     task = create_task("multi_label", ("common", "once"))
     labels = ["common"] * 20 + ["once"] + [""] * 19

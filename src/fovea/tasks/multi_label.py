@@ -22,7 +22,7 @@ from fovea.metrics.multi_label import (
 from fovea.metrics.resampling import Measure, bootstrap
 from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.tasks.told import Table, Told, Tone, Wrong, few_in_all, known_to, percent
+from fovea.tasks.told import NOTHING, Table, Told, Tone, Wrong, few_in_all, known_to, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
 _HALF = 0.5  # the threshold of a label that validation says too little of
@@ -207,7 +207,7 @@ class MultiLabel(Task):
         few = " ".join(filter(None, [few_in_all(n, split), self._few(metrics, split)]))
         caution, tone = few, "caution" if few else "plain"
         if interval is not None and chance is not None and interval[0] <= chance:
-            caution = f"That is no better than guessing: it has not been shown to have learned anything. {few}".strip()
+            sentence, caution = f"{NOTHING} {sentence}", f"That is no better than guessing. {few}".strip()
             tone = "bad"
         return Told(sentence, caution, tone, (overall, table), tuple(self._advice(metrics, split)), known_to(lo, hi, n, split))
 

@@ -20,7 +20,7 @@ from fovea.metrics.regression import (
 from fovea.metrics.resampling import Measure, bootstrap
 from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.tasks.told import Scatter, Table, Told, Tone, Wrong, beside, few_in_all, figure, percent
+from fovea.tasks.told import NOTHING, Scatter, Table, Told, Tone, Wrong, beside, few_in_all, figure, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
 COVERAGE = 0.9  # of the interval around each answer, unless another is asked for
@@ -250,7 +250,9 @@ class Regression(Task):
                     "backbone or `--strategy finetune`.",
                 )
             )
-        caution = "This is no better than always guessing the mean: it has not been shown to have learned anything." if idle else ""
+        caution = "This is no better than always guessing the mean." if idle else ""
+        if idle and len(idle) == len(each):
+            sentence = f"{NOTHING} {sentence}"
         if 0 < len(idle) < len(each):
             caution = f"For {', '.join(f'“{name}”' for name in idle)} this is no better than always guessing the mean."
         few = few_in_all(n, split)

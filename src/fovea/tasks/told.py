@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["plain", "caution", "bad"]
+NOTHING = "Nothing was learned, as far as can be told."  # what leads where a model is not shown to be better than guessing
 _FEW = 30  # pictures, below which an interval from drawing them anew (bootstrap) is itself too narrow
 _WIDE = 0.05  # of a share: an interval wider than this leaves the percent unknown
 
