@@ -47,7 +47,7 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
             registry[asked]
     task = choose_task(settings.task, source)
     check_method(settings.method(Method(epochs=1)), create_task(task, source.class_names).loss)  # names of optimizer and schedule, too
-    notes: list[str] = []
+    notes = [*source.notes]
     name, made_with = (_pick_backbone(settings, notes), {}) if settings.backbone == "auto" else read_backbone(settings.backbone)
     if settings.strategy == "scratch" and settings.weights not in ("auto", "none") and settings.weights_pattern is None:
         raise InputError(
