@@ -256,14 +256,15 @@ class MultiLabel(Task):
             )
         if len(known) > 1:
             name = min(known, key=lambda key: known[key]["average_precision"])
-            row = known[name]
-            advice.append(
-                (
-                    f"“{name}” is found least well.",
-                    f"Its average precision is {_three(row['average_precision'])}, against {_three(metrics['mean_average_precision'])} over "
-                    "all labels. Look at its pictures among the mistakes: is the label missing or wrong? Then add pictures with it.",
+            worst, mean = _three(known[name]["average_precision"]), _three(metrics["mean_average_precision"])
+            if worst != mean:
+                advice.append(
+                    (
+                        f"“{name}” is found least well.",
+                        f"Its average precision is {worst}, against {mean} over all labels. Look at its pictures among the mistakes: is the "
+                        "label missing or wrong? Then add pictures with it.",
+                    )
                 )
-            )
         return advice
 
 
