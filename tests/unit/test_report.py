@@ -357,6 +357,10 @@ def test_side_by_side_opens_with_the_best_and_says_when_it_may_be_luck():
     assert "may be luck." not in shown.split("What to do next")[0]
     close = plain(render(data(comparison=[*rows, {**rows[1], "name": "thawed", "accuracy": 0.96}])))
     assert "The first 2 are so close that their order may be luck." in close.split("What to do next")[0]
+    for worse, marked in ((False, 2), (True, 0)):  # on the same pictures, which tells more than ranges
+        known = [{**row, "worse": worse or row["name"] == "fresh"} for row in rows]
+        assert render(data(comparison=known)).count('class="tag">may be best') == marked
+    assert render(data(comparison=rows)).count('class="tag">best') == 1
     tied = plain(render(data(comparison=[*rows, {**rows[1], "name": "thawed"}])))
     assert "“frozen” and “thawed” did best: each was right on 97.0 % of 400 test pictures, against 91.0" in tied
 
