@@ -104,11 +104,17 @@ def _scores(rows: Rows) -> "dict[str, Score]":
         return lambda vectors: 1 - np.partition(unit(vectors) @ known.T, -k, axis=1)[:, -k]
 
     def mahalanobis(relative: bool) -> "Score":
-        """Lee et al. 2018 (arXiv:1807.03888), and relative to one Gaussian of all (Ren et al. 2021, arXiv:2106.09022), of unit vectors."""
+        """Lee et al. 2018 (arXiv:1807.03888), and relative to one Gaussian of all (Ren et al. 2021, arXiv:2106.09022), of unit vectors.
+
+        The covariance of all is that within classes plus that between them. Shrunk by itself (Ledoit and Wolf) it would be shrunk less, so that it
+        would be smaller than its own part within classes in most directions: what lies far off would then score lowest.
+        """
         inputs = unit(train).astype(np.float64)
         means = np.stack([inputs[targets == k].mean(axis=0) for k in range(rows.num_classes)])
-        whitened = np.linalg.cholesky(np.linalg.inv(ledoit_wolf(inputs - means[targets])[0]))
-        middle, all_whitened = inputs.mean(axis=0), np.linalg.cholesky(np.linalg.inv(ledoit_wolf(inputs)[0]))
+        within = ledoit_wolf(inputs - means[targets])[0]
+        between = np.cov(means.T, bias=True, aweights=np.bincount(targets, minlength=rows.num_classes))
+        whitened, all_whitened = (np.linalg.cholesky(np.linalg.inv(each)) for each in (within, within + between))
+        middle = inputs.mean(axis=0)
 
         def score(vectors: "Floats") -> "Floats":
             mine = unit(vectors).astype(np.float64)

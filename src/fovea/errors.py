@@ -21,9 +21,10 @@ found, what was expected, and how to mend it.
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class FoveaError(Exception):
@@ -151,6 +152,47 @@ def missing_extra(package: str, extra: str, purpose: str) -> MissingExtra:
         expected=f"the optional package {package!r} (one of Fovea's extra {extra!r})",
         fix=f"pip install {package}",
     )
+
+
+def expected_of(problem: Mapping[str, Any], metadata: Iterable[object] = ()) -> str:
+    """What a value may be, in plain words, from one of the problems that pydantic names (`ValidationError.errors()`).
+
+    Args:
+        problem: Of them one.
+        metadata: Of the field that was given the value: with it, both ends of a range are named.
+    """
+    kind, details = str(problem.get("type", "")), dict(problem.get("ctx") or {})
+    if kind == "literal_error":
+        return "one of " + re.sub(r"'([^']*)'", r"\1", str(details.get("expected", ""))).replace(" or ", ", ")
+    if kind in _KINDS:
+        return _KINDS[kind]
+    bounds = {name: value for each in metadata for name in _BOUNDS if (value := getattr(each, name, None)) is not None} or details
+    said = " and ".join(f"{words} {bounds[name]:,}" for name, words in _BOUNDS.items() if isinstance(bounds.get(name), int | float))
+    if kind in _RANGES:
+        return f"a number, {said}" if said else "a number that is finite"
+    return "another value: " + str(problem.get("msg", "")).removeprefix("Input should be ").lower()
+
+
+_BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_RANGES = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
+_KINDS = {
+    "int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
+    "float_type": "a number", "float_parsing": "a number",
+    "string_type": "a text", "bool_type": "true or false", "bool_parsing": "true or false",
+    "list_type": "a list", "tuple_type": "a list", "dict_type": "names with values", "model_type": "names with values",
+    "model_attributes_type": "names with values", "dataclass_type": "names with values", "missing": "a value, and there is none",
+    "extra_forbidden": "no such name",
+}  # fmt: skip
+
+
+def told_of(error: ValueError) -> str:
+    """What is wrong with what was read from a file, in a line: which of its entries, what it holds and what it may be."""
+    if not hasattr(error, "errors"):
+        return str(error).partition("\n")[0]
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the whole"
+    got = "nothing" if first["type"] == "missing" else repr(first.get("input"))
+    return f"{where} is {got if len(got) <= 80 else got[:80] + ' ...'}, and may be {expected_of(first)}"
 
 
 _PACKAGE_OF = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn"}  # whose modules have other names

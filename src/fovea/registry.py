@@ -2,7 +2,7 @@
 
 import difflib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
@@ -82,14 +82,19 @@ class Registry(Generic[Info]):
         if self._elsewhere and ":" in name:
             return self._elsewhere(name)
         if name not in self._entries:
-            near = difflib.get_close_matches(name, self._entries, n=3)
-            raise UnknownName(
-                f"no {self.kind} is called {name!r}",
-                got=repr(name),
-                expected="one of " + ", ".join(self.names()),
-                fix=f"did you mean {' or '.join(near)}?" if near else "choose one of these",
-            )
+            raise self.unknown(name)
         return self._entries[name]
+
+    def unknown(self, name: str, *, also: Sequence[str] = ()) -> UnknownName:
+        """The error for a name that is none; `also` may be asked for beside the entries, as "auto" may."""
+        known = sorted([*self.names(), *also])
+        near = difflib.get_close_matches(name, known, n=3)
+        return UnknownName(
+            f"no {self.kind} is called {name!r}",
+            got=repr(name),
+            expected="one of " + ", ".join(known),
+            fix=f"did you mean {' or '.join(near)}?" if near else "choose one of these",
+        )
 
     def _scan(self) -> None:
         if self._scanned:

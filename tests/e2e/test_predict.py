@@ -2,12 +2,15 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 import fovea
-from fovea.errors import DataError, OutputError, UnreadableImage
+from fovea.errors import DataError, InputError, OutputError, UnreadableImage
 from fovea.recipes.evaluate import Report
 from fovea.tasks import create_task
 
@@ -26,6 +29,22 @@ def test_the_table_has_a_row_for_each_picture(probe_run, photos, tmp_path, capsy
     assert found.exit_code == 1
     with pytest.raises(UnreadableImage, match=r"gone\.png"):
         found.raise_errors()
+
+
+def test_a_picture_far_smaller_than_the_model_looks_at_is_answered_with_a_caution(probe_run, photos, tmp_path):
+    for name, side in (("one", 1), ("small", 15), ("enough", 16)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((max(side, 2), side, 3), 90, np.uint8))
+    one, small, enough = (str(tmp_path / f"{name}.png") for name in ("one", "small", "enough"))
+    found = fovea.predict(str(probe_run.bundle), one, small, enough, out=str(tmp_path / "answers.csv"))
+    said = [row.get("caution", "") for row in found.to_json()["predictions"]]
+    assert said[0].startswith("the picture is only 1 px on its shorter side and the model looks at 64 px")
+    assert ["only 15 px" in said[1], said[2]] == [True, ""]
+    assert found.to_text().count("caution: ") == 2
+    assert [row["problem"] for row in csv.DictReader((tmp_path / "answers.csv").open())] == said
+    explained = fovea.explain(str(probe_run.bundle), enough, one, method="eigencam")
+    assert explained.to_text().count("caution: the picture is only 1 px") == 1
+    assert f"caution: {said[0]}" in explained.to_json()["explanations"][1]["notes"]
+    assert fovea.explain(str(probe_run.bundle), enough, one, view="examples").inside.facts["cautions"] == [f"caution: {one}: {said[0]}"]
 
 
 def test_predict_replaces_nothing_unless_asked(probe_run, photos, tmp_path):
@@ -93,3 +112,30 @@ def test_classes_that_differ_in_case_or_blanks_only_are_named():
     with pytest.raises(DataError, match="does not know: 'Big Cat', 'Dog'") as caught:
         create_task("classification", ("big_cat", "dog")).targets(["Dog", "Big Cat", "dog"])
     assert caught.value.fix.startswith("'Big Cat' ... did you mean 'big_cat'? 'Dog' ... did you mean 'dog'? Rename the class folders")
+
+
+def test_a_measurement_counts_groups_as_training_does(probe_run, photos, tmp_path):
+    rows = [(name, f"{name}{number:03}.png", number) for name in ("disc", "cross") for number in range(12)]
+    table = [["path", "label", "group"], *([str(photos / name / file), name, f"{name}{number // 4}"] for name, file, number in rows)]
+    with open(tmp_path / "grouped.csv", "w", newline="") as file:
+        csv.writer(file).writerows(table)
+    with open(tmp_path / "alone.csv", "w", newline="") as file:
+        csv.writer(file).writerows(row[:2] for row in table)
+    alone = fovea.evaluate(str(probe_run.bundle), str(tmp_path / "alone.csv"))
+    assert "counted_as" not in alone.metrics
+    asked = fovea.evaluate(str(probe_run.bundle), str(tmp_path / "alone.csv"), split_by=r"(disc|cross)0")
+    grouped = fovea.evaluate(str(probe_run.bundle), str(tmp_path / "grouped.csv"))
+    for found, count in ((grouped, 6), (asked, 2)):
+        assert found.metrics["accuracy"] == alone.metrics["accuracy"]
+        assert found.metrics["counted_as"] < 24
+        assert np.ptp(found.metrics["accuracy_ci95"]) > np.ptp(alone.metrics["accuracy_ci95"])
+        assert "belong to one group" in found.to_text()
+        if found.metrics["accuracy"] == 1:
+            assert found.metrics["counted_as"] == count
+    run = shutil.copytree(probe_run.path, tmp_path / "run")
+    settings = json.loads((run / "checkpoint" / "settings.json").read_text())
+    settings["settings"]["split_by"] = r"(disc|cross)0"
+    (run / "checkpoint" / "settings.json").write_text(json.dumps(settings))
+    assert fovea.evaluate(str(run), str(tmp_path / "alone.csv")).metrics == asked.metrics, "as the training found its groups"
+    with pytest.raises(InputError, match="fits none of the 24 paths"):
+        fovea.evaluate(str(probe_run.bundle), str(tmp_path / "alone.csv"), split_by=r"patient(\d+)")

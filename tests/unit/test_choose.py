@@ -7,7 +7,7 @@ import pytest
 from tests.shared_runs import paint
 
 from fovea.data import open_source
-from fovea.errors import InputError, WeightsError
+from fovea.errors import InputError, UnknownName, WeightsError
 from fovea.models.backbone import create_backbone, read_backbone
 from fovea.models.hub import HubFile, Unreachable
 from fovea.models.passport import Passport
@@ -132,3 +132,11 @@ def test_a_part_of_weights_needs_weights_and_may_answer_otherwise(tmp_path: Path
             assert (plan.backbone_name, plan.passport.golden) == ("fovea_tiny", ())
         with pytest.raises(InputError, match="there are none to take it of"):
             choose(TrainSettings(data=str(data), strategy="scratch", weights_pattern="convs.*", backbone="convnet"), source)
+
+
+@pytest.mark.parametrize("option", ["strategy", "task"])
+def test_where_auto_may_be_asked_for_the_list_names_it(option, tmp_path):
+    paint(tmp_path / "data", {"disc": 4, "cross": 4}, size_px=32)
+    with open_source(str(tmp_path / "data")) as source, pytest.raises(UnknownName, match=rf"no {option} is called 'magic'") as caught:
+        choose(TrainSettings(data=str(tmp_path / "data"), **{option: "magic"}), source)
+    assert "auto" in caught.value.expected

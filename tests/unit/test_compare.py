@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_many_comparisons_are_judged_more_strictly(tmp_path: Path) -> None:
     many = fovea.compare(*runs).pairs
     assert [pair.verdict for pair in many] == ["no difference shown"] * 4
     assert many[0].p_adjusted == pytest.approx(4 * many[0].p_value)
+
+
+def test_all_that_are_not_shown_to_be_worse_are_marked(tmp_path: Path) -> None:
+    """The best is not the first: those are marked that are not worse than it on the same pictures, whatever they are beside the first."""
+    runs = [made(tmp_path / name, wrong) for name, wrong in (("poor", 60), ("best", 10), ("near", 12), ("worse", 40))]
+    page = fovea.report(*runs, out=str(tmp_path / "page.html")).path.read_text()
+    marked = re.findall(r'class="best"><th scope="row"><bdi>(\w+)</bdi> <span class="tag">([\w ]+)<', page)
+    assert marked == [("best", "may be best"), ("near", "may be best")]
 
 
 def test_only_pictures_that_both_answered_count(tmp_path: Path) -> None:

@@ -313,30 +313,6 @@ def test_the_command_writes_sheets_and_raw_heat(probe_run, photos, tmp_path, her
     assert here("explain", probe_run.path, *pictures, "--out", tmp_path / "e").returncode == 2  # what is there stays
 
 
-def test_overwriting_removes_what_was_explained_before_and_nothing_else(pixels, tmp_path):
-    out, outside = tmp_path / "e", tmp_path / "outside.png"
-    fovea.explain(Own(), pixels, pixels, pixels, out=str(out))
-    table = json.loads((out / "explanations.json").read_text())
-    assert table["further"] == ["contact-sheet.png"]
-    table["further"] += ["../outside.png", "notes.txt", str(outside)]
-    (out / "explanations.json").write_text(json.dumps(table))
-    for own in (outside, out / "notes.txt", out / "mine.png"):
-        own.write_text("mine")
-    fovea.explain(Own(), pixels, out=str(out), overwrite=True)
-    assert sorted(path.name for path in out.iterdir()) == ["explanations.json", "mine.png", "notes.txt", "picture_1.npz", "picture_1.png"]
-    assert outside.exists()
-
-
-def test_file_names_are_found_in_time_that_grows_with_the_pictures():
-    from fovea.recipes.explain import _file_names
-
-    assert _file_names(["x/a.jpg", "y/a.jpg", "a-2.png", "a.png", "contact-sheet.jpg"]) == [
-        "a.png", "a-2.png", "a-2-2.png", "a-3.png", "contact-sheet-2.png",
-    ]  # fmt: skip
-    names = _file_names(["picture.jpg"] * 20_000)  # with a list this takes hours
-    assert len(set(names)) == 20_000
-
-
 def test_a_bundle_is_explained_without_torch(probe_run, photos):
     picture = next((photos / "disc").iterdir())
     code = (
@@ -457,6 +433,9 @@ BAD = [
     (lambda run, d: (str(run.path), {"method": "cam", "pixels": np.zeros((64, 64, 3), np.float32)}), InputError, "takes pictures of 64 x 64 px", "prepare"),
     (lambda run, d: (Own(), {"stage": 1}), InputError, "does not heed --stage", "--view"),
     (lambda run, d: (Own(), {"channel": 0}), InputError, "does not heed --channel", "--view"),
+    (lambda run, d: (str(run.path), {"view": "maps", "method": "cam"}), InputError, "does not heed --method", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "maps", "colours": "inferno"}), InputError, "does not heed --colours", "leave it out"),
+    (lambda run, d: (str(run.path), {"view": "bogus"}), UnknownName, "no view is called 'bogus'\n.*\n.*examples", "choose one"),
     (lambda run, d: (str(run.path), {"view": "examples", "layer": "a"}), InputError, "does not heed --layer", "leave it out"),
     (lambda run, d: (str(run.path), {"view": "examples", "class_": 0}), InputError, "does not heed --class", "leave it out"),
     (lambda run, d: (str(run.path), {"view": "examples"}), InputError, "a view looks at picture files", "save the picture"),

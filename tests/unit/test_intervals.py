@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
-from fovea.metrics.intervals import difference_interval, mcnemar, paired_interval
+from fovea.metrics.intervals import difference_interval, mcnemar, paired_interval, student
 
 
 def test_newcombes_own_example() -> None:
@@ -29,3 +30,8 @@ def test_they_hold_the_truth_as_often_as_they_say(paired: bool) -> None:
             low, high = difference_interval(int(both + only_a), n, int(other[0] + other[2]), n)
         held += low <= 0.03 <= high
     assert 0.935 <= held / 2000 <= 0.97
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 29, 30, 31, 300])
+def test_students_quantile_is_that_of_the_reference(freedom: int) -> None:
+    assert student(freedom) == pytest.approx(stdtrit(freedom, 0.975), rel=1e-4)

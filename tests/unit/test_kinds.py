@@ -9,7 +9,8 @@ from tests.made_trees import write
 from fovea.data import assign_folds, assign_splits, open_source
 from fovea.data.kinds import Labels, Numbers
 from fovea.errors import DataError
-from fovea.selection.choose import choose_task
+from fovea.selection.choose import choose, choose_task
+from fovea.training.settings import TrainSettings
 from fovea.types import Item
 
 
@@ -48,6 +49,10 @@ def test_a_table_of_numbers(tmp_path, header, cells, names, labels):
 def test_a_column_label_counts_first(tmp_path):
     source = open_source(table(tmp_path, "path,label,labels,target", ["a,x,1", "a,y,2", "b,x,3", "b,y,4"]))
     assert (source.kind.name, source.class_names) == ("classes", ("a", "b"))
+    (note,) = choose(TrainSettings(data="x", strategy="scratch", backbone="convnet"), source).notes[:1]
+    assert "'label' was taken, and 'labels', 'target' left aside" in note
+    assert "remove or rename the column 'label'" in note
+    assert not open_source(table(tmp_path, "path,label,split", ["a,", "b,", "a,", "b,"])).notes
 
 
 @pytest.mark.parametrize(

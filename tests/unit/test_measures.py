@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from fovea.metrics.calibration import brier_score, calibration_error, calibration_error_interval
+from fovea.metrics.calibration import brier_score, calibration_error, calibration_error_interval, calibration_luck
 from fovea.metrics.classification import confusion_matrix
 from fovea.metrics.intervals import holm, large_sample_interval, paired_bootstrap, paired_interval, percentile_interval, wilson
 from fovea.metrics.per_class import (
@@ -17,6 +17,8 @@ from fovea.metrics.per_class import (
     recalls,
 )
 from fovea.metrics.ranking import areas, average_precision, curves, ranking_intervals, roc_auc
+from fovea.report import ReportData
+from fovea.report.measured import measured
 from fovea.tasks import create_task
 from fovea.types import Floats, Ints
 
@@ -88,6 +90,16 @@ def test_calibration_error_of_equal_masses() -> None:
     right = np.array([0] * 10 + [1] * 10 + [1] * 9 + [0])
     probabilities = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)
     assert calibration_error(probabilities, 1 - right) == pytest.approx((0.6 + 0.3 + 0.0) / 3, abs=1e-6)
+    honest = [calibration_error(probabilities, (np.random.default_rng(seed).random(30) >= confidence).astype(int)) for seed in range(400)]
+    assert calibration_luck(probabilities, 1 - right) == pytest.approx(np.mean(honest), abs=0.01)
+
+
+def test_one_calibration_error_in_all_places() -> None:
+    probabilities, true = answered(3, 400, seed=2)
+    found = create_task("classification", ("a", "b", "c")).metrics({"probabilities": probabilities}, true)
+    assert found["ece"] == found["calibration_error"] == calibration_error(probabilities, true)
+    result = measured(ReportData("x", class_names=("a", "b", "c"), test=found))
+    assert (result.calibration_error, result.luck) == (found["calibration_error"], found["calibration_error_by_luck"])
 
 
 @pytest.mark.parametrize("kind", ["calibration error", "no calibration error", "balanced accuracy", "macro F1", "ROC AUC"])

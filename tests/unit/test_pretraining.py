@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.stopped import Stop, stopped_after
+from torch import nn
 
 import fovea
 from fovea.bundle.bundle import load_bundle
@@ -18,9 +20,12 @@ from fovea.losses.distillation import distillation
 from fovea.models.backbone import create_backbone
 from fovea.models.network import PixelBackbone
 from fovea.recipes import _weights_run
+from fovea.recipes.pretrain import Pretrained
 from fovea.training import loop
-from fovea.training.contrast import Contrast, Pairs
+from fovea.training.contrast import Contrast, Pairs, twins_found
+from fovea.training.run import RunFolder
 from fovea.training.teacher import at_size
+from fovea.types import Floats, Ints
 
 
 def test_the_loss_of_a_student_is_its_formula() -> None:
@@ -165,3 +170,28 @@ def test_the_teacher_is_asked_once_about_each_view(tmp_path: Path) -> None:
             assert not seen[0] & seen[1], "another view of each"
             for (one, _), (other, _) in zip(epochs[1][1:], shown.epoch(1, 1), strict=True):
                 assert (one == other).all(), "the same rest"
+
+
+@pytest.mark.parametrize(("before", "after", "learned"), [(19, 22, False), (19, 80, True), (0, 5, False)])
+def test_weights_that_learned_nothing_say_so(before: int, after: int, learned: bool, tmp_path: Path) -> None:
+    found = Pretrained(RunFolder(tmp_path), 1, 1000, 0.03, 1 / 127, (before, after, 512), 1.0)
+    assert found.to_json()["learned"] == learned
+    first = found.to_text().splitlines()[0]
+    assert first.startswith("Nothing was learned, as far as can be told: ") == (not learned)
+    assert f"{after} of 512 pictures are nearest to their own other view, against {before}" in first
+
+
+def test_twins_are_counted_by_what_a_network_sees() -> None:
+    class Views:
+        def epoch(self, epoch: int) -> Iterator[tuple[Floats, Ints]]:
+            rng = np.random.default_rng(epoch)
+            for _ in range(3):
+                first = rng.normal(size=(16, 5)).astype(np.float32)
+                yield np.concatenate([first, first + 0.01]), np.roll(np.arange(32), 16)
+
+    assert twins_found(nn.Identity(), Views()) == (48, 48)  # type: ignore[arg-type]
+    assert twins_found(nn.Identity(), Views(), batches=1) == (16, 16)  # type: ignore[arg-type]
+    blind = nn.Linear(5, 5)
+    nn.init.zeros_(blind.weight)
+    assert twins_found(blind, Views())[0] <= 3  # type: ignore[arg-type]
+    assert blind.training

@@ -14,6 +14,7 @@ import pytest
 
 from fovea.audit import FINDINGS, Audit, Fault, Finding
 from fovea.report import Mistake, ReportData, Thumb, advise, render, write_report
+from fovea.report.answer import answer
 from fovea.report.figures import Series, line_chart
 from fovea.report.honesty import Bin, honesty
 from fovea.report.measured import confused_pairs
@@ -159,6 +160,10 @@ def test_broken_files_are_named(tmp_path):
 def test_nothing_learned_is_said(tmp_path):
     chance = data(test=measured(2, 1000, 500))
     assert "no better than always answering “class 0”" in write_report(tmp_path / "report.html", chance).read_text()
+    opening = answer(chance, read_measured(chance))
+    assert opening.sentence.startswith("Nothing was learned, as far as can be told. It will be right about 50 times in 100")
+    assert opening.caution.startswith("This is no better than always answering")
+    assert not answer(KINDS["two classes"], read_measured(KINDS["two classes"])).sentence.startswith("Nothing")
     assert advise(chance)[0].headline == "It has not been shown to have learned anything."
     assert "no better than" not in render(KINDS["two classes"])
 
@@ -211,7 +216,7 @@ def test_every_number_is_in_the_text():
         "93.3",
         "91.6",
         "94.7",
-        "0.0317",
+        "3.2",
         "0.2468",
         "1,234",
         567,
@@ -352,6 +357,10 @@ def test_side_by_side_opens_with_the_best_and_says_when_it_may_be_luck():
     assert "may be luck." not in shown.split("What to do next")[0]
     close = plain(render(data(comparison=[*rows, {**rows[1], "name": "thawed", "accuracy": 0.96}])))
     assert "The first 2 are so close that their order may be luck." in close.split("What to do next")[0]
+    for worse, marked in ((False, 2), (True, 0)):  # on the same pictures, which tells more than ranges
+        known = [{**row, "worse": worse or row["name"] == "fresh"} for row in rows]
+        assert render(data(comparison=known)).count('class="tag">may be best') == marked
+    assert render(data(comparison=rows)).count('class="tag">best') == 1
     tied = plain(render(data(comparison=[*rows, {**rows[1], "name": "thawed"}])))
     assert "“frozen” and “thawed” did best: each was right on 97.0 % of 400 test pictures, against 91.0" in tied
 

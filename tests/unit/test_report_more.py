@@ -6,8 +6,10 @@ import html5lib
 import numpy as np
 import pytest
 
+from fovea.models.weights import resolve_weights
 from fovea.report import ReportData, render
 from fovea.report.honest import honest
+from fovea.report.limits import limits
 from fovea.report.measured import measured
 from fovea.tasks import create_task
 
@@ -55,3 +57,23 @@ def test_what_is_left_of_leaked_pictures_is_judged_by_its_own_guess(low: float, 
     found = honest(data, measured(data))
     assert found is not None
     assert (found.learned, found.guess_accuracy) == (learned, guess)
+
+
+def test_the_small_network_of_the_package_is_named_as_a_limit() -> None:
+    """By the words of the weights themselves, so that neither side can change alone."""
+    tiny, confusion = resolve_weights("fovea_tiny"), [[40, 10], [10, 40]]
+    assert tiny is not None
+    for weights, backbone, right, said in (
+        (tiny.said, "fovea_tiny", 80, True), (tiny.said.replace("in the package", "weights/x"), "fovea_tiny", 80, False),
+        ("none", "convnet", 80, False), (tiny.said, "fovea_tiny", 99, False),
+    ):  # fmt: skip
+        test = {
+            "n": 100,
+            "accuracy": right / 100,
+            "accuracy_ci95": [0.7, 0.9],
+            "confusion": confusion if right == 80 else [[50, 0], [1, 49]],
+        }
+        data = ReportData("x", asked={"Backbone": backbone, "Weights": weights}, class_names=("a", "b"), test=test)
+        found = limits(data, measured(data))
+        assert ("A larger pretrained one would probably do better" in found[0]) == said
+        assert found

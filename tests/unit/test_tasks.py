@@ -146,6 +146,48 @@ def test_what_regression_says():
     assert (worst[0].true, worst[0].predicted, worst[0].note) == ("42.0", "39.0", "3 too low")
 
 
+def test_nothing_learned_leads():
+    rng = np.random.default_rng(0)
+    labels = create_task("multi_label", ("a", "b"))
+    targets = (rng.random((200, 2)) < 0.5).astype(np.float32)
+    numbers = create_task("regression", ("age",))
+    true = rng.normal(size=(200, 1)).astype(np.float32)
+    for task, truth, outputs in (
+        (labels, targets, {"probabilities": rng.random((200, 2)).astype(np.float32)}),
+        (numbers, true, {"values": rng.normal(size=(200, 1)).astype(np.float32)}),
+    ):
+        told = task.told(task.metrics(outputs, truth), split="test")
+        assert told.sentence.startswith("Nothing was learned, as far as can be told. It ")
+        assert "no better than" in told.caution
+
+
+def test_figures_of_few_pictures_say_so():
+    task = create_task("multi_label", ("common", "once"))
+    labels = ["common"] * 20 + ["once"] + [""] * 19
+    targets = task.targets(labels)
+    measured = task.metrics({"probabilities": targets * 0.9}, targets)
+    told = task.told(measured, split="test")
+    assert measured["labels"]["once"]["average_precision"] == 1, "of a single picture"
+    assert told.caution == "Of test pictures with the label, “once” has 1: too few to know how well it is found."
+    assert told.tone == "caution"
+    common, once_ = (dict(zip(told.tables[1].header, row, strict=True)) for row in told.tables[1].rows)
+    assert once_["95 % interval"] == "too few to tell"
+    assert once_["Found"] == "100.0\u00a0% (20.7 to 100.0)"
+    assert common["95 % interval"] == "1.000 to 1.000"
+    assert told.limits == ["Its figure is only known to 8.8\u00a0%: 40 test pictures cannot tell more."]
+    told = task.told(task.metrics({"probabilities": targets[:12] * 0.9}, targets[:12]), split="test")
+    assert "There are only 12 test pictures: too few to know how good it is" in told.caution
+
+    task = create_task("regression", ("age",))
+    for n, few in ((12, True), (400, False)):
+        targets = np.arange(n, dtype=np.float32)[:, None]
+        settled = task.settled(task.settle({"values": targets[:5]}, targets[:5], targets))
+        told = settled.told(settled.metrics({"values": targets + np.sin(targets)}, targets), split="test")
+        assert ("There are only 12 test pictures" in told.caution, told.tone) == (few, "caution" if few else "plain")
+        assert told.limits[-1] == "No single answer comes with an interval: 5 validation pictures are too few to promise one."
+        assert ("12 test pictures cannot tell more." in told.limits[0]) == few
+
+
 @pytest.mark.parametrize(("label", "problem"), [("red", "not a number"), ("1;2", "does not have"), ("inf", "does not have")])
 def test_targets_that_are_no_numbers(label, problem):
     with pytest.raises(DataError, match=problem):

@@ -18,7 +18,7 @@ from fovea.bundle.refusal import FILE as REFUSAL_FILE
 from fovea.bundle.refusal import Refusal, read_refusal
 from fovea.data import decode
 from fovea.engines import Engine, open_engine
-from fovea.errors import BundleError, UnreadableImage
+from fovea.errors import BundleError, UnreadableImage, told_of
 from fovea.loading.parallel import chunks, map_ordered
 from fovea.loading.readers import Reader
 from fovea.tasks import TASKS, Task, create_task
@@ -33,7 +33,9 @@ ALLOWED = (
 )
 FEATURES = "features"  # the optional output (B, C, h, w) whose means over places are the embedding
 HEAD_FILE = "head.npz"  # weight (K, C) and bias (K,) of a linear head that reads them
+SIDE = "side_px"  # beside the outputs: the shorter side of the picture in its file
 _TURN = 8  # pictures a turn of a thread, as in embedding
+_TINY = 4  # a picture whose side is this many times smaller than the model's shows next to nothing of what it learned to see
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,23 @@ class Bundle:
         Raises:
             UnreadableImage: It cannot be decoded; the message names `path`.
         """
+        return self.prepare_measured(content, path=path)[0]
+
+    def prepare_measured(self, content: bytes, *, path: str = "picture") -> tuple[Pixels, int]:
+        """The same, and how many pixels the shorter side of the picture in the file has."""
         preprocessing = self.info.preprocessing
-        return preprocessing.apply(decode(content, path=path, min_side_px=preprocessing.min_side_px).pixels)
+        decoded = decode(content, path=path, min_side_px=preprocessing.min_side_px)
+        return preprocessing.apply(decoded.pixels), min(decoded.width_px, decoded.height_px)
+
+    def caution(self, side_px: int) -> str:
+        """What must be known with the answer for a picture whose shorter side is that long, or ""."""
+        size_px = self.info.preprocessing.size_px
+        if side_px * _TINY >= size_px:
+            return ""
+        return (
+            f"the picture is only {side_px} px on its shorter side and the model looks at {size_px} px: "
+            "do not trust the answer, unless it learned from pictures as small"
+        )
 
     def outputs(self, pixels: Pixels) -> dict[str, Floats]:
         """uint8 (B, S, S, 3) as `prepare` gives -> the model's outputs, and what the bundle adds to them.
@@ -96,16 +113,19 @@ class Bundle:
         return self.task.decode(self.outputs(self.prepare(content, path=path)[None]))[0]
 
     def outputs_of(self, readers: Sequence[Reader]) -> Iterator[dict[str, Floats] | UnreadableImage]:
-        """The outputs (without the batch axis) of many image files in their order, decoded and run side by side in threads."""
+        """The outputs (without the batch axis) of many image files in their order, decoded and run side by side in threads.
+
+        Beside the model's there is SIDE, how many pixels the shorter side of the picture in the file has, a single number.
+        """
 
         def look(turn: range) -> list[dict[str, Floats] | UnreadableImage]:
-            found: list[Pixels | UnreadableImage] = []
+            found: list[tuple[Pixels, int] | UnreadableImage] = []
             for index in turn:
                 try:
-                    found.append(self.prepare(readers[index].read(), path=readers[index].path))
+                    found.append(self.prepare_measured(readers[index].read(), path=readers[index].path))
                 except UnreadableImage as problem:
                     found.append(problem)
-            whole = [pixels for pixels in found if not isinstance(pixels, UnreadableImage)]
+            whole = [each[0] for each in found if not isinstance(each, UnreadableImage)]
             outputs = self.outputs(np.stack(whole)) if whole else {}
             rows = iter(range(len(whole)))
             answers: list[dict[str, Floats] | UnreadableImage] = []
@@ -114,7 +134,8 @@ class Bundle:
                     answers.append(each)
                 else:
                     row = next(rows)
-                    answers.append({name: values[row] for name, values in outputs.items()})
+                    side = np.asarray(each[1], np.float32)
+                    answers.append({SIDE: side} | {name: values[row] for name, values in outputs.items()})
             return answers
 
         for answers in map_ordered(look, chunks(len(readers), _TURN)):
@@ -248,10 +269,9 @@ def _parse(content: bytes, path: Path) -> BundleInfo:
     try:
         return BundleInfo.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
         raise BundleError(
-            f"bundle.json of {str(path)!r} is not as a bundle's must be: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}",
-            got=repr(first.get("input"))[:200],
+            f"bundle.json of {str(path)!r} is not as a bundle's must be: {'.'.join(map(str, error.errors()[0]['loc']))}",
+            got=told_of(error),
             expected="what bundle.schema.json says",
             fix="make the bundle again",
         ) from error

@@ -44,7 +44,10 @@ class Source(ABC):
         ignored: Files that are no pictures by their suffix, pictures outside any class folder, and class folders
             without a picture (these end in "/").
         kind: What the items' labels are: one class each, unless the source knows otherwise.
+        notes: What was chosen in reading it, in plain sentences, to be told with what is learned from it.
     """
+
+    notes: Sequence[str] = ()
 
     def __init__(self, name: str, location: str, items: Sequence[Item], *, ignored: Sequence[str] = (), kind: TargetKind = CLASSES) -> None:
         self.name, self.location, self.ignored, self.kind = name, location, ignored, kind

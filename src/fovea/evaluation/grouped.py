@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fovea.metrics.intervals import wilson
+from fovea.metrics.intervals import student, wilson
 from fovea.types import Ints
 
 CAUTION = (
@@ -26,8 +26,6 @@ def independent(right: npt.NDArray[np.bool_], groups: Ints) -> float:
         right: (N,) whether each picture was answered rightly; N at least 1.
         groups: (N,) a number for each, the same for those of one group.
     """
-    from scipy.special import stdtrit
-
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     n, num_groups, share = len(right), len(sizes), float(right.mean())
     if num_groups == n:
@@ -38,7 +36,7 @@ def independent(right: npt.NDArray[np.bool_], groups: Ints) -> float:
     apart = np.bincount(numbers, weights=right) - sizes * share
     varied = 0 < share < 1
     wider = num_groups / (num_groups - 1) * float(np.square(apart).sum()) / (n * share * (1 - share)) if varied else as_one
-    few = max(1.0, float(stdtrit(num_groups - 1, 0.975)) / _NORMAL) ** 2 if varied else 1.0
+    few = max(1.0, student(num_groups - 1) / _NORMAL) ** 2 if varied else 1.0
     return n / (max(1.0, wider) * few)
 
 

@@ -2,7 +2,8 @@
 
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from fovea.data import Source
@@ -28,11 +29,21 @@ class FileReader(Reader):
     def __init__(self, path: str, file: Path) -> None:
         self.path, self._file = path, file
 
-    def read(self) -> bytes:
-        try:
+    def check(self) -> None:
+        """Whether the file is there, without reading it; raises as `read` does."""
+        with self._unreadable():
             if not stat.S_ISREG(self._file.stat().st_mode):  # reading a pipe would wait for ever
                 raise OSError("it is not an ordinary file")
+
+    def read(self) -> bytes:
+        self.check()
+        with self._unreadable():
             return self._file.read_bytes()
+
+    @contextmanager
+    def _unreadable(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, ValueError) as error:
             reason = (getattr(error, "strerror", None) or str(error)).lower()
             raise UnreadableImage(

@@ -62,6 +62,16 @@ def calibration_error_interval(
     return max(0.0, low), min(1.0, error + half)
 
 
+def calibration_luck(probabilities: Floats, true: Ints, *, num_bins: int = 15, num_draws: int = 300, seed: int = 0) -> float:
+    """The `calibration_error` that a model with the same confidences shows on average where they come true exactly: luck alone."""
+    confidence, _ = _ordered(probabilities, true)
+    n, rng, found = len(true), np.random.default_rng(seed), list[Doubles]()
+    turn = max(1, _BLOCK // n)
+    for start in range(0, num_draws, turn):
+        found.append(_errors(confidence - (rng.random((min(turn, num_draws - start), n)) < confidence), num_bins))
+    return float(np.concatenate(found).mean())
+
+
 def _ordered(probabilities: Floats, true: Ints) -> tuple[Doubles, Doubles]:
     """Confidence and whether it was right, from the least confident picture up."""
     confidence = probabilities.max(axis=1).astype(np.float64)

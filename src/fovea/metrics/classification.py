@@ -56,9 +56,3 @@ def reliability(probabilities: Floats, true: Ints, *, num_bins: int = 15) -> lis
             }
         )
     return bins
-
-
-def expected_calibration_error(probabilities: Floats, true: Ints, *, num_bins: int = 15) -> float:
-    """Mean distance between confidence and accuracy over the bins of `reliability`, weighted by their counts."""
-    bins = reliability(probabilities, true, num_bins=num_bins)
-    return float(sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins) / len(true))

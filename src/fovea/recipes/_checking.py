@@ -9,7 +9,7 @@ from fovea.explain.subject import Subject
 from fovea.progress import Progress
 from fovea.types import Floats, Pixels
 
-_MOST = 20  # pictures: the intervals are then about a quarter as wide as the spread between pictures
+MOST_CHECKED = 20  # pictures: the intervals are then about a quarter as wide as the spread between pictures
 
 
 def check_methods(
@@ -24,7 +24,7 @@ def check_methods(
         boxes: (N, 4) of each picture where that is known, in its pixels.
         seed: Of everything that is drawn by chance.
     """
-    step = max(1, -(-len(pictures) // _MOST))
+    step = max(1, -(-len(pictures) // MOST_CHECKED))
     chosen = list(range(0, len(pictures), step))
     subject.find(pictures[0])
     randomised = _randomised(subject, seed)

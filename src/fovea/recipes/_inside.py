@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from fovea.explain.drawing import contact_sheet, png
 from fovea.explain.opening import network_of
 from fovea.files import write_atomic
 from fovea.progress import Progress
-from fovea.recipes.predict import _readers
+from fovea.recipes.predict import _readers, check_some_there
 from fovea.types import Pixels
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def look(
     if view != EXAMPLES:
         from fovea.explain.view import VIEWS  # torch, from here on
 
-        VIEWS[view]  # a name that does not exist is told before anything is opened
+        if view not in VIEWS:  # told before anything is opened
+            raise VIEWS.unknown(view, also=[EXAMPLES])
     if out is None and view != EXAMPLES:
         raise InputError(
             f"the view {view!r} is drawn, and there is no place to draw it to", got="no --out", expected="a folder", fix="add --out DIR"
@@ -85,20 +86,25 @@ def look(
             "a view looks at picture files", got=type(wrong[0]).__name__, expected="the names of picture files, or of folders of them",
             fix="save the picture and give its name",
         )  # fmt: skip
-    bundle = model if isinstance(model, Bundle) else load_bundle(model)
     readers = [
         reader
         for given in pictures
         for path in ([given] if isinstance(given, str | os.PathLike) else given)
         for reader in _readers(os.fspath(path))
     ]
+    for reader in readers:
+        check_some_there([reader])
+    bundle = model if isinstance(model, Bundle) else load_bundle(model)
     with Progress("looking", total=len(readers)) as bar:
-        shown = []
+        shown, cautions = [], list[str]()
         for reader in readers:
-            shown.append((reader.path, bundle.prepare(reader.read(), path=reader.path)))
+            pixels, side_px = bundle.prepare_measured(reader.read(), path=reader.path)
+            shown.append((reader.path, pixels))
+            cautions += [f"caution: {reader.path}: {caution}"] if (caution := bundle.caution(side_px)) else []
             bar.advance(1)
     if view == EXAMPLES:
-        return show_examples(bundle, shown, out)
+        found = show_examples(bundle, shown, out)
+        return replace(found, facts=found.facts | {"cautions": cautions}, lines=(*found.lines, *cautions))
     body = network_of(bundle, method=f"the view {view}").body
     return show_inside(view, body, bundle.info.preprocessing.size_px, shown, out or ".", stage=stage, channel=channel)
 

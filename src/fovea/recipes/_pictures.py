@@ -28,10 +28,11 @@ def with_pictures(plain: Any, source: Source | None) -> ReportData:
 
 
 def _reader(source: Source) -> Callable[[Item], Pixels | None]:
-    return lambda item: _thumbnail(source, item)
+    return lambda item: thumbnail(source, item)
 
 
-def _thumbnail(source: Source, item: Item) -> Pixels | None:
+def thumbnail(source: Source, item: Item) -> Pixels | None:
+    """A picture as a page shows it, uint8 (H, W, 3) of at most `LONGEST_PX`; None where it can no longer be read."""
     try:
         return shrunk(decode(source.read(item), path=item.path, min_side_px=LONGEST_PX).pixels)
     except UnreadableImage:

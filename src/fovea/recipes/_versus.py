@@ -19,7 +19,6 @@ _IN_WORDS = {
     "nll": "Log-likelihood loss",
     "brier": "Brier score",
     "calibration_error": "Calibration error",
-    "ece": "Calibration error, bins of equal width",
     "top5_accuracy": "Top-5 accuracy",
     "set_coverage": "Sets that hold the right class",
     "refused": "Refused by mistake",

@@ -12,16 +12,16 @@ from fovea.audit.finding import LEVELS
 from fovea.audit.known import near_pairs
 from fovea.audit.labels import needs_cleanlab, spaces_at_hand, suspects
 from fovea.audit.scenes import without_scenes
-from fovea.data import Source, decode, group_by_path, open_source
+from fovea.data import Source, group_by_path, open_source
 from fovea.embeddings.store import EmbeddingStore, Space
-from fovea.errors import InputError, UnreadableImage
+from fovea.errors import InputError
 from fovea.files import printable, ready_folder, write_json
 from fovea.loading.pictures import CHECK_SIDE_PX, check_pictures
 from fovea.loading.scan import scan
+from fovea.recipes._pictures import thumbnail
 from fovea.recipes._results import command_line
 from fovea.report.audit_page import write_audit_page
-from fovea.report.pictures import LONGEST_PX
-from fovea.types import Item, Pixels
+from fovea.types import Item
 
 _MOST_TOLD = {"fault": 10, "doubt": 5, "note": 3}  # faults of a kind in the text
 
@@ -156,7 +156,7 @@ def audit(
                 title=f"{Path(source.location).name or source.location}: {source.kind.count(source.class_names)}",
                 command=command_line("audit", data, out=out, apply=apply, labels=labels, split_by=split_by, seed=seed or None),
                 place=lambda row: (seen.path(row), seen.items[row].label, seen.items[row].split),
-                picture=lambda row: _thumbnail(source, seen.items[row]),
+                picture=lambda row: thumbnail(source, seen.items[row]),
                 version=__version__,
             )
         applied = write_clean(applied_to, source, seen, found, seed=seed) if applied_to else None
@@ -206,10 +206,3 @@ def _embed(
     embedder = Probe(plan).embedder
     embed(source, items, hashes, embedder=embedder, store=store)
     return embedder.space
-
-
-def _thumbnail(source: Source, item: Item) -> Pixels | None:
-    try:
-        return decode(source.read(item), path=item.path, min_side_px=LONGEST_PX).pixels
-    except UnreadableImage:
-        return None

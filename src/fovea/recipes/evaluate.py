@@ -1,19 +1,22 @@
 """Measure a bundle on labelled pictures."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from fovea.bundle import load_bundle
-from fovea.data import open_source
+from fovea.bundle import Bundle, load_bundle
+from fovea.bundle.bundle import SIDE
+from fovea.data import group_by_path, number_groups, open_source
 from fovea.errors import DataError, UnreadableImage
-from fovea.files import printable
-from fovea.loading.readers import source_readers
+from fovea.evaluation.grouped import by_groups, caution
+from fovea.files import hash_bytes, printable
+from fovea.loading.readers import Reader, source_readers
 from fovea.progress import Progress
 from fovea.tasks import create_task
 from fovea.tasks.kinds import check_kind
-from fovea.types import Floats
+from fovea.types import Floats, Item
 
 _MOST_CLASSES = 20  # rows of the table: what a screen holds
 _MOST_MISTAKES = 5
@@ -41,6 +44,7 @@ class Report:
             f"right on {round(self.metrics['accuracy'] * n):,} of {n:,} pictures: {self.metrics['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%})",
             f"log-likelihood loss {self.metrics['nll']:.4f}, calibration error {self.metrics['ece']:.4f}",
         ]
+        lines += caution(self.metrics, "measured")
         if "set_coverage" in self.metrics:
             lines.append(
                 f"sets hold the right class {self.metrics['set_coverage']:.1%} of the time, with {self.metrics['set_size']:.2f} classes on average"
@@ -93,13 +97,43 @@ def _share(part: float | None) -> str:
     return "-" if part is None else f"{part:.1%}"
 
 
-def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validation", "test"] = "all") -> Report:
+class _Hashed(Reader):
+    """A reader that remembers the hash of what it has read: equal files are one picture, however often they are named."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.path, self._reader, self.hash = reader.path, reader, ""
+
+    def read(self) -> bytes:
+        content = self._reader.read()
+        self.hash = hash_bytes(content)
+        return content
+
+
+def _grouped(items: list[Item], split_by: str | None, bundle: Bundle) -> list[Item]:
+    """The items with their groups: as is asked, else as the data name them, else as the run around the bundle was told to find them."""
+    if split_by is not None:
+        return group_by_path(items, split_by)
+    if any(item.group for item in items):
+        return items
+    folder = bundle.path if (bundle.path / "bundle.json").is_file() else bundle.path / "bundle"
+    try:
+        asked = json.loads((folder.resolve().parent / "checkpoint" / "settings.json").read_bytes())["settings"]["split_by"]
+        return group_by_path(items, asked) if isinstance(asked, str) else items
+    except (OSError, ValueError, KeyError, TypeError):  # no run around it, or its pictures were called otherwise (InputError)
+        return items
+
+
+def evaluate(
+    bundle: str, data: str, *, split: Literal["all", "train", "validation", "test"] = "all", split_by: str | None = None
+) -> Report:
     """Measure a bundle on labelled pictures, for example new ones that it was never shown.
 
     Args:
         bundle: A bundle folder, a .fovea file, or a run folder.
         data: As for `fovea train`; its classes (labels, numbers) must be among the bundle's.
         split: Which pictures; "all" takes every one that the data names.
+        split_by: A regular expression whose first group, in a picture's path, names what hangs together (a patient, a place): the
+            interval of the accuracy then counts groups. By default as the data, or the training, had it.
 
     Returns:
         The measures, with their intervals.
@@ -115,16 +149,18 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
                 fix="leave --split out to measure on all pictures",
             )
         check_kind(opened.info.task, opened.class_names, source)
+        items = _grouped(items, split_by, opened)
+        readers = [_Hashed(reader) for reader in source_readers(source, items)]
         targets = opened.task.targets([item.label or "" for item in items])
         rows: list[dict[str, Floats]] = []
         kept: list[int] = []
         unreadable = []
         with Progress("evaluating", total=len(items)) as bar:
-            for index, outputs in enumerate(opened.outputs_of(source_readers(source, items))):
+            for index, outputs in enumerate(opened.outputs_of(readers)):
                 if isinstance(outputs, UnreadableImage):
                     unreadable.append({"path": items[index].path, "problem": outputs.problem, "fix": outputs.fix})
                 else:
-                    rows.append({name: values for name, values in outputs.items() if name != "embedding"})
+                    rows.append({name: values for name, values in outputs.items() if name not in ("embedding", SIDE)})
                     kept.append(index)
                 bar.advance(1)
     if not rows:
@@ -135,4 +171,8 @@ def evaluate(bundle: str, data: str, *, split: Literal["all", "train", "validati
             fix=unreadable[0]["fix"],
         )
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return Report(opened.info.task, opened.class_names, opened.task.metrics(stacked, targets[kept]), unreadable)
+    measured = opened.task.metrics(stacked, targets[kept])
+    if opened.task.activation == "softmax":
+        groups = np.array(number_groups([items[i] for i in kept], [readers[i].hash for i in kept]))
+        measured = by_groups(measured, stacked[opened.task.answer].argmax(axis=1) == targets[kept], groups)
+    return Report(opened.info.task, opened.class_names, measured, unreadable)

@@ -1,44 +1,40 @@
 """Show what in a picture an answer comes from."""
 
 import difflib
-import json
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from fovea.bundle import Bundle
-from fovea.bundle.archive import pack_arrays
 from fovea.errors import InputError, OutputError, UnreadableImage
 from fovea.explain import METHODS, Explanation, Subject, explain_picture
 from fovea.explain.bundle_subject import BundleSubject
 from fovea.explain.comparison import Check
-from fovea.explain.drawing import ColourMap, animation, contact_sheet, overlay, png, sheet
 from fovea.explain.opening import Opened, open_subject
-from fovea.explain.path import integrated_path, path_frames
-from fovea.files import printable, ready_folder, write_atomic, write_json
+from fovea.files import printable
 from fovea.loading.parallel import map_ordered
 from fovea.loading.readers import Reader
 from fovea.progress import Progress
-from fovea.recipes._checking import check_methods
+from fovea.recipes._checking import MOST_CHECKED, check_methods
+from fovea.recipes._explanation_files import Sheets
 from fovea.recipes._inside import EXAMPLES, Inside, look
-from fovea.recipes.predict import _readers
+from fovea.recipes.predict import _readers, check_some_there
 from fovea.types import Floats, Pixels
-
-_CONTACT, _MOST_TILES = "contact-sheet.png", 100
-_TABLE, _WRITTEN = "explanations.json", (".png", ".npz", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
 class Explanations:
-    """One explanation for each picture, in their order, and in `errors` the pictures that could not be read."""
+    """One explanation for each picture, in their order, and in `errors` the pictures that could not be read.
 
-    explanations: list[tuple[str, Explanation]]
+    Where they were written, the maps are read again from there when they are asked for.
+    """
+
+    explanations: Sequence[tuple[str, Explanation]]
     errors: list[tuple[str, UnreadableImage]] = field(default_factory=list)
     files: list[str] = field(default_factory=list)  # the sheets, one for each explanation, where they were written
     out: str | None = None
@@ -79,11 +75,12 @@ class Explanations:
                 else "nowhere in particular"
             )
             lines.append(f"{path}: {found.target_name} (score {found.score:.3g}), {where}")
+            lines += [f"  {note}" for note in found.notes if note.startswith("caution: ")]
         lines += [f"not explained: {error.problem} ({error.fix})" for _, error in self.errors]
         if self.explanations:
             first = self.explanations[0][1]
             lines.append(f"by {first.method}: {METHODS[first.method].info.purpose} ({METHODS[first.method].info.source})")
-            lines += first.notes
+            lines += [note for note in first.notes if not note.startswith("caution: ")]
         lines += ["", self.check.to_text()] if self.check else []
         lines += [f"written to {self.out}"] if self.out is not None else []
         return printable("\n".join(lines))
@@ -130,58 +127,48 @@ def explain(
         The explanations, in the order of the pictures. A picture that cannot be read stops nothing: it stands in `errors`.
     """
     METHODS[method]  # a name that does not exist is told before anything is opened
-    _check_options(view, layer=layer, class_=class_, check=check, animate=animate, stage=stage, channel=channel)
+    of_heat = {"method": method if method != "gradcam" else None, "colours": colours if colours != "viridis" else None}
+    _check_options(view, **of_heat, layer=layer, class_=class_, check=check, animate=animate, stage=stage, channel=channel)
     if animate and out is None:
         raise InputError(
             "a moving picture is written, and there is no place for it", got="no --out", expected="a folder", fix="add --out DIR"
         )
-    if out is not None and any(ready_folder(out).iterdir()) and not overwrite:
+    if out is not None and not overwrite and Path(out).is_dir() and any(Path(out).iterdir()):
         raise OutputError(
             f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite"
         )
     if view is not None:
         return Explanations([], out=out, inside=look(view, model, pictures, out, stage=stage, channel=channel))
+    asked = _asked(pictures)
+    _check_files(asked, model, check=check)
     opened = open_subject(model, method="integrated_gradients" if animate else method, layer=layer)
     target = _target(class_, opened.subject)
-    asked = _asked(pictures, opened)
-    done: list[tuple[str, Pixels | Floats, Explanation]] = []
+    sheets = None if out is None else Sheets(out, opened, colours, animate)
+    held: list[tuple[str, Explanation]] = []
     errors: list[tuple[str, UnreadableImage]] = []
+    checked: list[Pixels] = []
+    step = max(1, -(-len(asked) // MOST_CHECKED))
     with Progress("explaining", total=len(asked)) as bar:
-        for path, answer in _explained(asked, opened, method, target, seed):
+        for index, (path, answer) in enumerate(_explained(asked, opened, method, target, seed)):
             if isinstance(answer, UnreadableImage):
                 errors.append((path, answer))
             else:
-                done.append((path, *answer))
+                pixels, explanation = answer
+                if check and index % step == 0:
+                    checked.append(pixels.astype(np.uint8, copy=False))
+                if sheets is not None:
+                    sheets.add(path, pixels, explanation)
+                else:
+                    held.append((path, explanation))
             bar.advance(1)
-    names, further = _file_names([path for path, *_ in done]), []
-    if out is not None:
-        for name, (path, pixels, explanation) in zip(names, done, strict=True):
-            _write(Path(out), name, path, pixels, explanation, opened, colours)
-            if animate:
-                further.append(f"{name.removesuffix('.png')}.{animate}")
-                _animate(Path(out) / further[-1], pixels, explanation, opened, animate)
-        if len(done) > 1:
-            further.append(_CONTACT)
-            _write_contact(Path(out) / _CONTACT, done, colours)
-    table = check_methods(opened.subject, _of_bytes([pixels for _, pixels, _ in done]), [method], seed=seed) if check and done else None
-    result = Explanations([(path, found) for path, _, found in done], errors, names if out is not None else [], out, table, further)
-    if out is not None:
-        before = _named(Path(out))
-        write_json(Path(out) / _TABLE, result.to_json())
-        for name in before - _named(Path(out)):
-            (Path(out) / name).unlink(missing_ok=True)
+    table = check_methods(opened.subject, checked, [method], seed=seed) if checked else None
+    if sheets is None:
+        return Explanations(held, errors, check=table)
+    sheets.finish()
+    result = Explanations(sheets.explanations, errors, sheets.files, out, table, sheets.further)
+    if sheets.files:
+        sheets.write_table(result.to_json())
     return result
-
-
-def _named(folder: Path) -> set[str]:
-    """The files in a folder that its explanations.json names; whatever else lies there is somebody's own."""
-    try:
-        said = json.loads((folder / _TABLE).read_bytes())
-        names = [row[key] for row in said["explanations"] for key in ("sheet", "raw") if key in row] + said.get("further", [])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set()
-    mine = (name for name in names if isinstance(name, str) and Path(name).name == name and Path(name).suffix in _WRITTEN)
-    return {name for name in mine if (folder / name).is_file()}
 
 
 def _check_options(view: str | None, **given: Any) -> None:
@@ -190,7 +177,7 @@ def _check_options(view: str | None, **given: Any) -> None:
     if view is None:
         unused, fix = of_views, "add --view maps, or leave it out"
     else:
-        unused = ("layer", "class_", "check", "animate", *(of_views if view == EXAMPLES else ()))
+        unused = ("method", "colours", "layer", "class_", "check", "animate", *(of_views if view == EXAMPLES else ()))
         fix = "leave it out, or leave --view out"
     if wrong := [f"--{name.rstrip('_')}" for name in unused if given[name] is not None and given[name] is not False]:
         what = "an explanation" if view is None else f"the view {view!r}"
@@ -211,22 +198,27 @@ def _explained(asked: Sequence[Any], opened: Opened, method: str, target: int | 
         path, content = each
         subject = BundleSubject(shared.bundle) if isinstance(shared, BundleSubject) else shared  # one keeps a picture in mind
         try:
-            pixels = opened.bundle.prepare(content.read(), path=path) if isinstance(content, Reader) and opened.bundle else content
+            if isinstance(content, Reader) and opened.bundle:
+                pixels, side_px = opened.bundle.prepare_measured(content.read(), path=path)
+                caution = opened.bundle.caution(side_px)
+            else:
+                pixels, caution = content, ""
         except UnreadableImage as error:
             return path, error
-        return path, (pixels, explain_picture(subject, pixels, method=method, target=target, seed=seed))
+        found = explain_picture(subject, pixels, method=method, target=target, seed=seed)
+        return path, (pixels, replace(found, notes=(*found.notes, f"caution: {caution}")) if caution else found)
 
     return map_ordered(look, asked) if isinstance(shared, BundleSubject) else map(look, asked)
 
 
-def _asked(pictures: Sequence[Any], opened: Opened) -> list[tuple[str, Any]]:
+def _asked(pictures: Sequence[Any]) -> list[tuple[str, Any]]:
     """A name for each picture, with the reader of its file, or with its pixels (H, W, 3)."""
     found: list[tuple[str, Any]] = []
     for given in pictures:
         if isinstance(given, str | os.PathLike):
             found += [(reader.path, reader) for reader in _readers(os.fspath(given))]
         elif isinstance(given, list | tuple):
-            found += _asked(given, opened)
+            found += _asked(given)
         else:
             found += [(f"picture {len(found) + number}", pixels) for number, pixels in enumerate(_arrays(given), start=1)]
     if not found:
@@ -236,12 +228,22 @@ def _asked(pictures: Sequence[Any], opened: Opened) -> list[tuple[str, Any]]:
             expected="picture files, or folders of them",
             fix="fovea explain RUN photo.jpg",
         )
-    if opened.bundle is None and any(isinstance(each, Reader) for _, each in found):
+    return found
+
+
+def _check_files(asked: Sequence[tuple[str, Any]], model: Any, *, check: bool) -> None:
+    """Raises InputError where the pictures cannot be had, or are not of the kind that is needed."""
+    if not isinstance(model, str | Path | Bundle) and any(isinstance(each, Reader) for _, each in asked):
         raise InputError(
             "how a file becomes what this network takes is known of runs and bundles alone", got="picture files and a torch network",
             expected="arrays: (H, W, 3) of bytes, or floats (3, H, W) prepared as the network was trained", fix="prepare the pictures and give the arrays",
         )  # fmt: skip
-    return found
+    check_some_there([content for _, content in asked])
+    if check and any(not isinstance(content, Reader) and content.dtype != np.uint8 for _, content in asked):
+        raise InputError(
+            "a method is checked on pictures of bytes", got="floats", expected="uint8 (H, W, 3), or picture files",
+            fix="leave check out, or give bytes",
+        )  # fmt: skip
 
 
 def _arrays(given: Any) -> Sequence[Any]:
@@ -276,71 +278,3 @@ def _target(asked: str | int | None, subject: Subject) -> int | None:
         f"no class is called {asked!r}", got=repr(asked), expected="one of " + ", ".join(names[:10]) + (" ..." if len(names) > 10 else ""),
         fix=f"did you mean {' or '.join(near)}?" if near else "name one of these, or give its number from 0",
     )  # fmt: skip
-
-
-def _file_names(paths: Sequence[str]) -> list[str]:
-    """A name for the sheet of each picture; the second of two pictures of one name gets a number."""
-    found: list[str] = []
-    taken, counts = {_CONTACT}, Counter[str]()
-    for path in paths:
-        stem = re.sub(r"[^\w.-]+", "_", printable(Path(path).stem)) or "picture"
-        name = f"{stem}.png"
-        while name in taken:
-            counts[stem] += 1
-            name = f"{stem}-{counts[stem] + 1}.png"
-        taken.add(name)
-        found.append(name)
-    return found
-
-
-def _write(folder: Path, name: str, path: str, pixels: Pixels | Floats, found: Explanation, opened: Opened, colours: ColourMap) -> None:
-    photo = _photo(pixels)
-    are_shares = not isinstance(opened.bundle, Bundle) or opened.bundle.task.activation != "identity"
-    title = f"{Path(path).name}: what speaks for {found.target_name} ({found.method})"
-    write_atomic(folder / name, png(sheet(photo, found.heat, list(found.top) if are_shares else [], title, colours=colours)))
-    write_atomic(folder / (name.removesuffix(".png") + ".npz"), pack_arrays({"heat": found.heat, "evidence": found.evidence}))
-
-
-def _write_contact(path: Path, done: Sequence[tuple[str, Pixels | Floats, Explanation]], colours: ColourMap) -> None:
-    """All of them on one sheet."""
-    tiles = [
-        (
-            f"{found.target_name}: {Path(path).name}",
-            overlay(_photo(pixels), found.heat, colours=colours),
-        )
-        for path, pixels, found in done[:_MOST_TILES]
-    ]
-    more = f" (the first {_MOST_TILES} of {len(done):,})" if len(done) > _MOST_TILES else ""
-    write_atomic(path, png(contact_sheet(tiles, title=f"what speaks for the answers, by {done[0][2].method}{more}")))
-
-
-def _animate(path: Path, pixels: Pixels | Floats, found: Explanation, opened: Opened, kind: Literal["gif", "webp"]) -> None:
-    from fovea.explain.network_subject import NetworkSubject
-
-    if not isinstance(opened.subject, NetworkSubject) or pixels.dtype != np.uint8:
-        raise InputError(
-            "the way of integrated gradients begins at a black picture of bytes", got=str(pixels.dtype), expected="pictures (H, W, 3) of bytes",
-            fix="leave --animate out",
-        )  # fmt: skip
-    way = integrated_path(opened.subject, pixels.astype(np.uint8, copy=False), found.target)
-    write_atomic(path, animation(path_frames(way), kind=kind))
-
-
-def _of_bytes(pictures: Sequence[Pixels | Floats]) -> list[Pixels]:
-    """The pictures, which a check covers and blurs as bytes."""
-    if any(pixels.dtype != np.uint8 for pixels in pictures):
-        raise InputError(
-            "a method is checked on pictures of bytes",
-            got="floats",
-            expected="uint8 (H, W, 3), or picture files",
-            fix="leave check out, or give bytes",
-        )
-    return [pixels.astype(np.uint8, copy=False) for pixels in pictures]
-
-
-def _photo(pixels: Pixels | Floats) -> Pixels:
-    """A picture for people: bytes as they are, prepared floats stretched to what they hold."""
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.uint8, copy=False)
-    low, high = float(pixels.min()), float(pixels.max())
-    return ((pixels - low) / max(high - low, 1e-12) * 255).astype(np.uint8)

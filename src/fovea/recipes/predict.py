@@ -1,12 +1,13 @@
 """Ask a bundle about pictures."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fovea.bundle import load_bundle
+from fovea.bundle.bundle import SIDE
 from fovea.data.sniff import has_picture_suffix
 from fovea.data.trees import FolderTree
 from fovea.errors import InputError, UnreadableImage
@@ -22,6 +23,8 @@ _TOP = 5  # classes that are named for each picture unless someone asks for more
 class Predictions:
     """The answers in the order of the pictures, and in `errors` the pictures that gave none, each with what is wrong.
 
+    `cautions` says by path what must be known with an answer, as of a picture that is far too small.
+
     Where some gave none, `exit_code` is not 0; `raise_errors` stops there.
     """
 
@@ -29,6 +32,7 @@ class Predictions:
     errors: list[tuple[str, UnreadableImage]]
     top: int | None = None
     out: str | None = None
+    cautions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -47,13 +51,19 @@ class Predictions:
     def to_json(self) -> dict[str, Any]:
         return {
             "predictions": [
-                {"path": printable(path)} | _shortened(prediction.to_json(), self.top) for path, prediction in self.predictions
+                {"path": printable(path)}
+                | _shortened(prediction.to_json(), self.top)
+                | ({"caution": self.cautions[path]} if path in self.cautions else {})
+                for path, prediction in self.predictions
             ],
             "errors": [{"path": printable(path), "problem": printable(error.problem), "fix": error.fix} for path, error in self.errors],
         }
 
     def to_text(self) -> str:
-        lines = [f"{path}: {prediction.describe(self.top or _TOP)}" for path, prediction in self.predictions]
+        lines = []
+        for path, prediction in self.predictions:
+            lines.append(f"{path}: {prediction.describe(self.top or _TOP)}")
+            lines += [f"  caution: {self.cautions[path]}"] if path in self.cautions else []
         lines += [f"not answered: {error.problem} ({error.fix})" for _, error in self.errors]
         lines += [f"written to {self.out}"] if self.out is not None else []
         return printable("\n".join(lines))
@@ -68,7 +78,7 @@ def predict(
         bundle: A bundle folder, a .fovea file, or a run folder.
         paths: Picture files, or folders of them.
         out: A CSV file to write the answers to: path, predicted, probability, then each class, the classes that together are as
-            sure as was promised, whether the picture was refused, and last the problem where there is no answer.
+            sure as was promised, whether the picture was refused, and last the problem where there is no answer or one not to be trusted.
         top: How many classes to name for each picture; by default five, and with --json all.
         overwrite: Replace a file that stands at `out` already.
 
@@ -92,6 +102,7 @@ def predict(
     readers = [reader for path in asked for reader in _readers(path)]
     predictions: list[tuple[str, Prediction]] = []
     errors: list[tuple[str, UnreadableImage]] = []
+    cautions: dict[str, str] = {}
     header = [*opened.task.table([])[0], "problem"]
     rows: list[list[object]] = []
     with Progress("predicting", total=len(readers)) as bar:
@@ -102,11 +113,13 @@ def predict(
             else:
                 batch = {name: values[None] for name, values in outputs.items()}
                 predictions.append((reader.path, opened.task.decode(batch)[0]))
-                rows += [[*row, ""] for row in opened.task.table(predictions[-1:])[1]]
+                if caution := opened.caution(int(outputs[SIDE])):
+                    cautions[reader.path] = caution
+                rows += [[*row, caution] for row in opened.task.table(predictions[-1:])[1]]
             bar.advance(1)
     if out is not None:
         write_csv(out, header, rows)
-    return Predictions(predictions, errors, top, out)
+    return Predictions(predictions, errors, top, out, cautions)
 
 
 def _shortened(answer: dict[str, Any], top: int | None) -> dict[str, Any]:
@@ -115,6 +128,26 @@ def _shortened(answer: dict[str, Any], top: int | None) -> dict[str, Any]:
     if top is None or not isinstance(named, dict):
         return answer
     return answer | {"probabilities": dict(sorted(named.items(), key=lambda pair: -pair[1])[:top])}
+
+
+def check_some_there(pictures: Sequence[Any]) -> None:
+    """Whether a single one of the pictures can be had at all, before anything is opened or written for them.
+
+    Raises:
+        UnreadableImage: All of them are files, and none is there; it names the first.
+    """
+    problems = []
+    for each in pictures:
+        if not isinstance(each, FileReader):
+            return
+        try:
+            each.check()
+        except UnreadableImage as error:
+            problems.append(error)
+        else:
+            return
+    if problems:
+        raise problems[0]
 
 
 def _readers(path: str) -> list[Reader]:

@@ -10,6 +10,7 @@ from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.files import check_outside
 from fovea.loading.batches import ArrayBatches
+from fovea.metrics.intervals import wilson
 from fovea.models.backbone import count_parameters
 from fovea.models.weights import save_weights, weights_hash
 from fovea.recipes._results import command_line
@@ -17,7 +18,7 @@ from fovea.recipes._weights_run import WeightsSettings, drawn_from, finish, fres
 from fovea.timing import Stopwatch
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
-from fovea.training.contrast import Contrast, Pairs
+from fovea.training.contrast import Contrast, Pairs, twins_found
 from fovea.training.loop import fit
 from fovea.training.method import Method, Stopping
 from fovea.training.run import RunFolder, begin, open_run
@@ -42,7 +43,14 @@ class Pretrained:
     num_pictures: int
     found_again: float
     chance: float
+    nearest: tuple[int, int, int]  # pictures whose other view is the nearest: with the weights it began with, and learned; of so many
     seconds: float
+
+    @property
+    def learned(self) -> bool:
+        """Whether the weights are shown to tell pictures apart better than those it began with, and than chance."""
+        before, after, of = self.nearest
+        return wilson(after, of)[0] > max(before / of, self.chance)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -52,13 +60,27 @@ class Pretrained:
             "num_pictures": self.num_pictures,
             "found_again": self.found_again,
             "found_by_chance": self.chance,
+            "nearest_before": self.nearest[0] / self.nearest[2],
+            "nearest_after": self.nearest[1] / self.nearest[2],
+            "learned": self.learned,
             "seconds": self.seconds,
         }
 
     def to_text(self) -> str:
         """What a person reads when it is done."""
+        before, after, of = self.nearest
+        compared = (
+            f"{after:,} of {of:,} pictures are nearest to their own other view, against {before:,} with the weights that it began with"
+        )
+        verdict = (
+            compared
+            if self.learned
+            else f"Nothing was learned, as far as can be told: {compared}. Give it more pictures or more --epochs, or another --lr; "
+            "or use weights that are known to be good (fovea models)."
+        )
         return "\n".join(
             [
+                verdict,
                 f"learned from {self.num_pictures:,} pictures; in the last epoch the other view of a picture was found {self.found_again:.1%} of the time, by chance it were {self.chance:.1%}",
                 f"weights: {self.run.checkpoint / BEST}, {self.num_parameters:,} parameters",
                 f"try them: fovea train YOUR_LABELLED_PICTURES --strategy probe --weights {self.run.path} --out probe",
@@ -132,11 +154,13 @@ def pretrain(
             )  # without labels there is nothing to judge by: the last epoch is kept
             with drawn_from(seed):
                 learner = Contrast(body, temperature=temperature)
+            before, of = twins_found(body, views)
             history = fit(
                 learner, views, nothing, checkpoint=run.checkpoint,
                 method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
                 key=f"{kept.key(train)} {augment} {size_px} {weights_hash(body.backbone)}",
             )  # fmt: skip
+            after, _ = twins_found(body, views)
         with watch("export_s"):
             save_weights(
                 body.backbone, run.checkpoint / BEST, passport_of(body, name, size_px, f"{len(train):,} pictures of {data}, without labels")
@@ -154,4 +178,5 @@ def pretrain(
             seed=seed,
         )
     found = next(row.accuracy for row in reversed(history) if row.split == "train") or 0.0
-    return Pretrained(run, count_parameters(body), len(train), found, 1 / (2 * min(batch_size, len(train)) - 1), metrics.timing.total_s)
+    chance = 1 / (2 * min(batch_size, len(train)) - 1)
+    return Pretrained(run, count_parameters(body), len(train), found, chance, (before, after, of), metrics.timing.total_s)

@@ -127,6 +127,8 @@ def _several(names: list[str], found: dict[str, Metrics], path: Path, stack: Exi
     ]  # fmt: skip
     paired = on_test and len(rows) == len(names)
     result = compare(*names, seed=seed) if paired else None
+    if result:
+        _mark_worse(names, rows, result, seed)
     versus = versus_of(result, {name: answers_of(name) for name in names}, called) if result else []
     notes = list(result.notes) if result else [f"The runs were not compared picture by picture: {_why_not(on_test)}."]
     tables = [
@@ -153,6 +155,15 @@ def _several(names: list[str], found: dict[str, Metrics], path: Path, stack: Exi
     notes += missing
     write_report(path, replace(with_pictures(plain, source), notes=notes))
     return Written(path, tuple(names), result, tuple(notes))
+
+
+def _mark_worse(names: list[str], rows: list[dict[str, Any]], result: Comparison, seed: int) -> None:
+    """Says of each row whether it is shown to be worse than the best of them, on the same pictures."""
+    best = names[max(range(len(rows)), key=lambda index: rows[index]["accuracy"])]
+    beside = result if best == names[0] else compare(best, *(name for name in names if name != best), seed=seed)
+    worse = {pair.second for pair in beside.pairs if pair.verdict == "worse"}
+    for name, row in zip(names, rows, strict=True):
+        row["worse"] = name in worse
 
 
 def _why_not(on_test: bool) -> str:

@@ -177,11 +177,11 @@ def _wide_interval(data: ReportData, result: Measured) -> Iterator[Advice]:
 
 
 def _calibration(data: ReportData, result: Measured) -> Iterator[Advice]:
-    judged = honesty(read_bins(data.reliability), result.ece)
+    judged = honesty(read_bins(data.reliability), result.calibration_error, result.luck, result.calibration_low)
     if judged is not None and judged.verdict in ("too sure", "too modest"):
         yield Advice(
             f"Its percentages are {judged.verdict}.",
-            f"They are off by {share(judged.ece)} points on average. Use its answers, not its percentages, until more validation {data.noun}s allow a better calibration.",
+            f"They are off by {share(judged.error)} points on average. Use its answers, not its percentages, until more validation {data.noun}s allow a better calibration.",
             see="sure",
         )
 

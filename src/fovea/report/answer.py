@@ -7,7 +7,7 @@ from fovea.report.data import Json, ReportData
 from fovea.report.honest import NO_TEST, honest
 from fovea.report.measured import Measured, split_sizes
 from fovea.report.words import count, listed, percent, quoted, share
-from fovea.tasks.told import Told, Tone
+from fovea.tasks.told import NOTHING, Told, Tone
 
 _SURE = 0.95  # the end of an interval from which on "almost always" is no exaggeration
 
@@ -38,6 +38,8 @@ def answer(data: ReportData, result: Measured | None) -> Answer:
         said = f"How often it will be right on {data.noun}s like yours is not known."
         if figure.known:
             said = promise(figure.accuracy, figure.lo, figure.hi, noun=data.noun)
+            if not figure.learned and figure.guess_accuracy is not None:
+                said = f"{NOTHING} {said}"
         return Answer(said, figure.caution, figure.tone, figure.basis if "(" in said else figure.sentence)
     if data.told is not None:
         return _told(data, data.told)
@@ -53,9 +55,10 @@ def ranking(data: ReportData) -> list[Json]:
 
 
 def _told(data: ReportData, told: Told) -> Answer:
-    if told.caution or data.told_of == "test":
+    if data.told_of == "test":
         return Answer(told.sentence, told.caution, told.tone)
-    return Answer(told.sentence, NO_TEST.format(noun=data.noun), "caution")
+    caution = f"{told.caution} {NO_TEST.format(noun=data.noun)}".strip()
+    return Answer(told.sentence, caution, "bad" if told.tone == "bad" else "caution")
 
 
 def promise(accuracy: float, lo: float, hi: float, *, noun: str) -> str:

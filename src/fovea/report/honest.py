@@ -75,10 +75,7 @@ def _judged(
     same = "always answering " + ("the commonest class" if guess is None else quoted(guess))
     if guess_accuracy < lo:
         same, guess_accuracy = "guessing", even
-    caution = (
-        f"Nothing was learned, as far as can be told: this is no better than {same}, which is right "
-        f"{percent(guess_accuracy)} of the time. It has not been shown to have learned anything."
-    )
+    caution = f"This is no better than {same}, which is right {percent(guess_accuracy)} of the time."
     return Honest(accuracy, lo, hi, n, basis, expect, guess, guess_accuracy, False, leaked, f"{caution} {why}".strip(), "bad")
 
 

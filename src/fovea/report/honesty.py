@@ -41,13 +41,13 @@ class Honesty:
     """How far what the model says is from what is true.
 
     Args:
-        ece: Expected calibration error: the mean distance between stated and true share, weighted by pictures.
+        error: The calibration error: the mean distance between stated and true share, weighted by pictures.
         luck: The same figure that a perfectly honest model would show on average, with as few pictures.
         gap: Mean stated share less accuracy: positive is too sure.
         verdict: In a word; "unclear" where the error is visible but an honest model would show it once in twenty times.
     """
 
-    ece: float
+    error: float
     luck: float
     gap: float
     verdict: Verdict
@@ -63,29 +63,31 @@ def read_bins(rows: Sequence[Json]) -> list[Bin]:
     ]
 
 
-def honesty(bins: Sequence[Bin], ece: float | None) -> Honesty | None:
+def honesty(bins: Sequence[Bin], error: float | None, luck: float | None = None, low: float | None = None) -> Honesty | None:
     """Judges the calibration, or gives None where no bin holds a picture.
 
     Args:
         bins: The reliability bins.
-        ece: As measured; computed from the bins where it is None.
+        error, luck, low: The calibration error as measured, what luck alone would give, and the lower end of its interval, which is 0 where
+            luck may well be all; computed from the bins where they are None, as they are of a run from before they were measured.
     """
     full = [(b.n, b.confidence, b.accuracy) for b in bins if b.confidence is not None and b.accuracy is not None]
     total = sum(n for n, _, _ in full)
     if not total:
         return None
-    if ece is None:
-        ece = sum(n * abs(confidence - accuracy) for n, confidence, accuracy in full) / total
-    luck = sum(n * _mean_deviation(n, confidence) for n, confidence, _ in full) / total
+    if error is None:
+        error = sum(n * abs(confidence - accuracy) for n, confidence, accuracy in full) / total
+    if luck is None:
+        luck = sum(n * _mean_deviation(n, confidence) for n, confidence, _ in full) / total
     gap = sum(n * (confidence - accuracy) for n, confidence, accuracy in full) / total
     verdict: Verdict
-    if ece <= max(_SMALL, 1.25 * luck):
+    if error <= max(_SMALL, 1.25 * luck):
         verdict = "honest"
-    elif ece <= _high_luck([(n, confidence) for n, confidence, _ in full]):
+    elif low == 0 if low is not None else error <= _high_luck([(n, confidence) for n, confidence, _ in full]):
         verdict = "unclear"
     else:
         verdict = "too sure" if gap > 0 else "too modest"
-    return Honesty(ece=ece, luck=luck, gap=gap, verdict=verdict)
+    return Honesty(error=error, luck=luck, gap=gap, verdict=verdict)
 
 
 def _high_luck(bins: Sequence[tuple[int, float]]) -> float:

@@ -4,19 +4,33 @@ from fovea.report.data import ReportData
 from fovea.report.measured import Measured, class_results, confused_pairs
 from fovea.report.words import count, percent, quoted
 
+PACKAGED = "found in the package"  # how the sentence on weights ends that came with Fovea
 _FEW_MISTAKES = 5  # fewer say nothing of where the next ones will lie
 _MUCH = 0.3  # of all mistakes, in one of many places
 
 
 def limits(data: ReportData, result: Measured | None) -> list[str]:
-    """One to three sentences; none where nothing was measured or nothing was learned."""
+    """One to four sentences; none where nothing was measured or nothing was learned."""
+    if result is None and data.told is not None:
+        return [*_backbone(data), *data.told.limits]
     if result is None or result.no_better_than_guessing:
         return []
     mistakes = result.n - result.right
     if mistakes < _FEW_MISTAKES:
         told = "It made no mistake" if not mistakes else f"It made {count(mistakes, 'mistake')}"
         return [f"{told} in {count(result.n, f'{result.split} {data.noun}')}: only harder or more {data.noun}s can show what limits it."]
-    return [*_places(result, mistakes), *_sure_of_itself(data, mistakes), *_known(data, result)]
+    return [*_backbone(data), *_places(result, mistakes), *_sure_of_itself(data, mistakes), *_known(data, result)]
+
+
+def _backbone(data: ReportData) -> list[str]:
+    """That the network is the small one of the package, whose weights are there where no others are."""
+    if not data.asked.get("Backbone", "").startswith("fovea_tiny") or not data.asked.get("Weights", "").endswith(PACKAGED):
+        return []
+    return [
+        "It sees with fovea_tiny, the small network that comes with Fovea. A larger pretrained one would probably do better: train with "
+        "`--backbone mobilenet_v2` on a machine that is online, or put its weights into the folder that `FOVEA_WEIGHTS` names. `fovea models` "
+        "shows what is at hand."
+    ]
 
 
 def _places(result: Measured, mistakes: int) -> list[str]:

@@ -22,7 +22,8 @@ class Measured:
         n, right: Pictures measured, and how many of them were answered rightly.
         accuracy, lo, hi: 0 to 1, with the ends of its 95 % interval.
         top5: Share with the true class among the five most probable, or None.
-        ece, nll: Expected calibration error and negative log-likelihood, or None.
+        calibration_error, nll: How far percentages are from what comes true, and negative log-likelihood, or None.
+        luck, calibration_low: What the calibration error would be by luck alone, and the lower end of its interval, or None.
         confusion: int64 (K, K) counts, rows true, columns predicted, or None.
         class_names: K names.
         guess: The class with the most training pictures; what someone who learned nothing would always answer.
@@ -36,12 +37,14 @@ class Measured:
     lo: float
     hi: float
     top5: float | None
-    ece: float | None
+    calibration_error: float | None
     nll: float | None
     confusion: Ints | None
     class_names: tuple[str, ...]
     guess: str | None
     guess_accuracy: float | None
+    luck: float | None = None
+    calibration_low: float | None = None
 
     @property
     def no_better_than_guessing(self) -> bool:
@@ -103,7 +106,9 @@ def _read(split: str, metrics: Mapping[str, Any], data: ReportData) -> Measured:
         lo=float(lo),
         hi=float(hi),
         top5=number(metrics, "top5_accuracy"),
-        ece=number(metrics, "ece"),
+        calibration_error=number(metrics, "calibration_error" if "calibration_error" in metrics else "ece"),
+        luck=number(metrics, "calibration_error_by_luck"),
+        calibration_low=ends[0] if (ends := metrics.get("calibration_error_ci95")) and "calibration_error_by_luck" in metrics else None,
         nll=number(metrics, "nll"),
         confusion=confusion,
         class_names=tuple(data.class_names),

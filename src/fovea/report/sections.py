@@ -13,7 +13,7 @@ import numpy as np
 
 from fovea.report import averaging
 from fovea.report.advice import advise
-from fovea.report.answer import ranking
+from fovea.report.answer import ranking, too_close
 from fovea.report.charts import comparison_charts, epoch_rows, history_charts, scatter_charts, search_chart, sure_chart, tried_chart
 from fovea.report.confused import confused_groups
 from fovea.report.data import Mistake, ReportData, Thumb
@@ -115,7 +115,9 @@ def _comparison(data: ReportData, result: Measured | None) -> Content:
     if not data.comparison:
         return None
     ranked = ranking(data)
-    return {"comparison_charts": comparison_charts(data), "best_compared": ranked[0].get("name") if ranked else None}
+    # shown on the same pictures, or by intervals that do not overlap; where neither is known, the highest figure alone is marked
+    best = [row["name"] for row in ranked if row is ranked[0] or not row.get("worse", not too_close(ranked[0], row))]
+    return {"comparison_charts": comparison_charts(data), "best_compared": best}
 
 
 def _versus(data: ReportData, result: Measured | None) -> Content:
@@ -162,7 +164,7 @@ def _sure(data: ReportData, result: Measured | None) -> Content:
     return {
         "bins": [b for b in bins if b.n],
         "sure": sure_chart(bins, noun=data.noun),
-        "honesty": honesty(bins, result.ece),
+        "honesty": honesty(bins, result.calibration_error, result.luck, result.calibration_low),
         "measures": measures(data, result),
         "tradeoffs": tradeoff_charts(data, result),
         "promises": promises(data, result),

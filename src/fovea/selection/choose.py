@@ -41,11 +41,13 @@ def choose(settings: TrainSettings, source: Source) -> Plan:
         UnknownName: No task, strategy, backbone, head or engine has that name.
     """
     for registry, asked in ((TASKS, settings.task), (STRATEGIES, settings.strategy), (HEADS, settings.head), (ENGINES, settings.engine)):
+        if asked not in registry and registry in (TASKS, STRATEGIES) and asked != "auto":
+            raise registry.unknown(asked, also=["auto"])
         if asked != "auto":
             registry[asked]
     task = choose_task(settings.task, source)
     check_method(settings.method(Method(epochs=1)), create_task(task, source.class_names).loss)  # names of optimizer and schedule, too
-    notes: list[str] = []
+    notes = [*source.notes]
     name, made_with = (_pick_backbone(settings, notes), {}) if settings.backbone == "auto" else read_backbone(settings.backbone)
     if settings.strategy == "scratch" and settings.weights not in ("auto", "none") and settings.weights_pattern is None:
         raise InputError(

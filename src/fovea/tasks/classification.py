@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from fovea.errors import DataError
-from fovea.metrics.calibration import brier_scores, calibration_error, calibration_error_interval
+from fovea.metrics.calibration import brier_scores, calibration_error, calibration_error_interval, calibration_luck
 from fovea.metrics.classification import (
     accuracy,
     confusion_matrix,
-    expected_calibration_error,
     log_losses,
     negative_log_likelihood,
     reliability,
@@ -170,7 +169,7 @@ class Classification(Task):
             "accuracy": share,
             "accuracy_ci95": list(wilson(round(share * len(targets)), len(targets))),
             "top5_accuracy": top_k_accuracy(probabilities, targets, k=5) if len(self.class_names) >= 6 else None,
-            "ece": expected_calibration_error(probabilities, targets),
+            "ece": calibration_error(probabilities, targets),
             "nll": negative_log_likelihood(probabilities, targets),
             "confusion": confusion_matrix(probabilities, targets).tolist(),
             "reliability": reliability(probabilities, targets),
@@ -188,6 +187,7 @@ class Classification(Task):
             "brier": float(distances.mean()),
             "brier_ci95": list(large_sample_interval(float(distances.mean()), float(distances.std()), n)),
             "calibration_error": calibration_error(probabilities, targets),
+            "calibration_error_by_luck": calibration_luck(probabilities, targets),
             "calibration_error_ci95": list(calibration_error_interval(probabilities, targets)),
             "balanced_accuracy": balanced_accuracy(confusion),
             "balanced_accuracy_ci95": list(balanced_accuracy_interval(confusion)),

@@ -22,7 +22,7 @@ from fovea.metrics.multi_label import (
 from fovea.metrics.resampling import Measure, bootstrap
 from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.tasks.told import Table, Told, Wrong, percent
+from fovea.tasks.told import NOTHING, Table, Told, Tone, Wrong, few_in_all, known_to, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
 _HALF = 0.5  # the threshold of a label that validation says too little of
@@ -161,6 +161,7 @@ class MultiLabel(Task):
         return found | {"labels": labels}
 
     def told(self, metrics: Mapping[str, Any], *, split: str) -> Told | None:
+        tone: Tone
         n, (lo, hi), measured = metrics["n"], metrics["subset_accuracy_ci95"], metrics["mean_average_precision"]
         sentence = (
             f"It had every label right on {round(metrics['subset_accuracy'] * n):,} of {n:,} {split} pictures: "
@@ -174,8 +175,9 @@ class MultiLabel(Task):
             )
         rows = [
             (
-                name, f"{row['n']:,}", _three(row["average_precision"]), _ends(row["average_precision_ci95"]),
-                _three(row["by_chance"]), percent(row["recall"]), percent(row["precision"]), f"{row['threshold']:.2f}",
+                name, f"{row['n']:,}", _three(row["average_precision"]),
+                _ends(row["average_precision_ci95"]) if row["n"] >= _FEWEST else "too few to tell",
+                _three(row["by_chance"]), _found(row), percent(row["precision"]), f"{row['threshold']:.2f}",
             )
             for name, row in metrics["labels"].items()
         ]  # fmt: skip
@@ -185,7 +187,8 @@ class MultiLabel(Task):
             rows,
             "What do these figures mean?",
             "Average precision is 1 where all pictures with the label are ranked before all others; by chance it is the share of "
-            "pictures that have the label. “Found” (recall): of the pictures with this label, how many it named. “Right when said” "
+            f"pictures that have the label. Of fewer than {_FEWEST} pictures it says little: one that happens to come first gives 1. “Found” "
+            "(recall): of the pictures with this label, how many it named, with its 95 % interval. “Right when said” "
             "(precision): when it names the label, how often that is true. It names a label whose probability is at least “said from”, "
             "the threshold with the best balance of the two (F1) on validation.",
         )
@@ -202,11 +205,12 @@ class MultiLabel(Task):
             ]
             + [("Every label right", percent(metrics["subset_accuracy"]), f"{100 * lo:.1f} to {percent(hi)}")],
         )
-        caution, tone = "", "plain"
+        few = " ".join(filter(None, [few_in_all(n, split), self._few(metrics, split)]))
+        caution, tone = few, "caution" if few else "plain"
         if interval is not None and chance is not None and interval[0] <= chance:
-            caution = "That is no better than guessing: it has not been shown to have learned anything."
+            sentence, caution = f"{NOTHING} {sentence}", f"That is no better than guessing. {few}".strip()
             tone = "bad"
-        return Told(sentence, caution, tone, (overall, table), tuple(self._advice(metrics, split)))  # type: ignore[arg-type]
+        return Told(sentence, caution, tone, (overall, table), tuple(self._advice(metrics, split)), known_to(lo, hi, n, split))
 
     def worst(self, labels: Sequence[str], outputs: dict[str, Floats], targets: TargetArray) -> list[Wrong]:
         """Pictures with a wrong or missing label, those first of which it was most sure."""
@@ -233,10 +237,21 @@ class MultiLabel(Task):
     def _names(self, said: Any) -> list[str]:
         return [self.class_names[int(k)] for k in np.flatnonzero(said)]
 
+    def _few(self, metrics: Mapping[str, Any], split: str) -> str:
+        """What must be known with the mean where some labels have too few pictures for a figure of their own, or ""."""
+        rare = _rare(metrics)
+        if not rare:
+            return ""
+        named = [f"“{name}” has {metrics['labels'][name]['n']}" for name in rare[:3]]
+        more = [f"{len(rare) - 3:,} more have fewer than {_FEWEST}"] if len(rare) > 3 else []
+        *first, last = named + more
+        told = f"{', '.join(first)} and {last}" if first else last
+        return f"Of {split} pictures with the label, {told}: too few to know how well {'it is' if len(rare) == 1 else 'they are'} found."
+
     def _advice(self, metrics: Mapping[str, Any], split: str) -> list[tuple[str, str]]:
         known = {name: row for name, row in metrics["labels"].items() if row["average_precision"] is not None}
         advice = []
-        if few := [name for name, row in metrics["labels"].items() if row["n"] < _FEWEST]:
+        if few := _rare(metrics):
             advice.append(
                 (
                     f"Few {split} pictures have the label {_quoted(few[:3])}.",
@@ -245,14 +260,15 @@ class MultiLabel(Task):
             )
         if len(known) > 1:
             name = min(known, key=lambda key: known[key]["average_precision"])
-            row = known[name]
-            advice.append(
-                (
-                    f"“{name}” is found least well.",
-                    f"Its average precision is {_three(row['average_precision'])}, against {_three(metrics['mean_average_precision'])} over "
-                    "all labels. Look at its pictures among the mistakes: is the label missing or wrong? Then add pictures with it.",
+            worst, mean = _three(known[name]["average_precision"]), _three(metrics["mean_average_precision"])
+            if worst != mean:
+                advice.append(
+                    (
+                        f"“{name}” is found least well.",
+                        f"Its average precision is {worst}, against {mean} over all labels. Look at its pictures among the mistakes: is the "
+                        "label missing or wrong? Then add pictures with it.",
+                    )
                 )
-            )
         return advice
 
 
@@ -264,6 +280,20 @@ def _with_interval(name: str, measure: Measure, n: int) -> dict[str, Any]:
 def _interval(measure: Measure, n: int) -> list[float] | None:
     low, high = bootstrap(measure, n)
     return [low, high] if math.isfinite(low) else None
+
+
+def _rare(metrics: Mapping[str, Any]) -> list[str]:
+    """The labels with so few pictures that their figures are mostly luck, the rarest first."""
+    labels = metrics["labels"]
+    return sorted((name for name, row in labels.items() if row["n"] < _FEWEST), key=lambda name: labels[name]["n"])
+
+
+def _found(row: Mapping[str, Any]) -> str:
+    """How many of a label's pictures were found, with the interval (Wilson)."""
+    if row["recall"] is None:
+        return percent(None)
+    low, high = wilson(round(row["recall"] * row["n"]), row["n"])
+    return f"{percent(row['recall'])} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _ends(interval: Sequence[float] | None) -> str:

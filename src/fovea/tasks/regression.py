@@ -20,10 +20,11 @@ from fovea.metrics.regression import (
 from fovea.metrics.resampling import Measure, bootstrap
 from fovea.tasks._drawing import with_caption
 from fovea.tasks.task import TASKS, Task, TaskInfo
-from fovea.tasks.told import Scatter, Table, Told, Wrong, beside, figure, percent
+from fovea.tasks.told import NOTHING, Scatter, Table, Told, Tone, Wrong, beside, few_in_all, figure, percent
 from fovea.types import Floats, Pixels, Prediction, TargetArray
 
 COVERAGE = 0.9  # of the interval around each answer, unless another is asked for
+_WIDE = 0.25  # of the mean distance from the truth: an interval wider than this leaves its first digit unknown
 _MEASURES: Mapping[str, Any] = {"mae": absolute_error_of, "rmse": squared_error_root_of, "r2": determination_of}
 
 
@@ -255,10 +256,31 @@ class Regression(Task):
                     "backbone or `--strategy finetune`.",
                 )
             )
-        caution = "This is no better than always guessing the mean: it has not been shown to have learned anything." if idle else ""
+        caution = "This is no better than always guessing the mean." if idle else ""
+        if idle and len(idle) == len(each):
+            sentence = f"{NOTHING} {sentence}"
         if 0 < len(idle) < len(each):
             caution = f"For {', '.join(f'“{name}”' for name in idle)} this is no better than always guessing the mean."
-        return Told(sentence, caution, "bad" if idle else "plain", tables, advice)
+        few = few_in_all(n, split)
+        tone: Tone = "bad" if idle else "caution" if few else "plain"
+        return Told(sentence, f"{caution} {few}".strip(), tone, tables, advice, self._limits(each, n, split))
+
+    def _limits(self, each: Mapping[str, Mapping[str, Any]], n: int, split: str) -> list[str]:
+        """How well the figures are known, and why single answers have no interval where they have none."""
+        found = []
+        for name, row in each.items():
+            low, high = row["mae_ci95"] or (0.0, 0.0)
+            if high - low > _WIDE * row["mae"]:
+                how_far = "How far it is off" + (f" in “{name}”" if len(each) > 1 else "")
+                found.append(
+                    f"{how_far} is only known to {figure(high - low)}: {n:,} {split} picture{'s' if n != 1 else ''} cannot tell more."
+                )
+        few = self._settled.get("num_validation")
+        if few is not None and not self._half_widths():
+            found.append(
+                f"No single answer comes with an interval: {few:,} validation picture{'s are' if few != 1 else ' is'} too few to promise one."
+            )
+        return found
 
     def scatters(self, outputs: dict[str, Floats], targets: TargetArray) -> list[Scatter]:
         half = self._half_widths()

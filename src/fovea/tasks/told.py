@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["plain", "caution", "bad"]
+NOTHING = "Nothing was learned, as far as can be told."  # what leads where a model is not shown to be better than guessing
+_FEW = 30  # pictures, below which an interval from drawing them anew (bootstrap) is itself too narrow
+_WIDE = 0.05  # of a share: an interval wider than this leaves the percent unknown
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Told:
         tone: How the caution is meant.
         tables: The figures.
         advice: What to do next: a headline and what to do, each in sentences.
+        limits: What limits the model, or how well its figures are known, each a sentence.
     """
 
     sentence: str
@@ -76,10 +80,11 @@ class Told:
     tone: Tone = "plain"
     tables: Sequence[Table] = ()
     advice: Sequence[tuple[str, str]] = ()
+    limits: Sequence[str] = ()
 
     def to_text(self) -> list[str]:
         """The same as lines of text."""
-        lines = [self.sentence, *([self.caution] if self.caution else [])]
+        lines = [self.sentence, *([self.caution] if self.caution else []), *self.limits]
         for table in self.tables:
             cells = [[str(cell) for cell in row] for row in (table.header, *table.rows)]
             wide = [max(len(row[column]) for row in cells) for column in range(len(table.header))]
@@ -111,6 +116,23 @@ def beside(value: float, apart: float | None) -> str:
         return figure(value)
     decimals = min(max(1 - math.floor(math.log10(apart)), 0), 9)
     return f"{value:,.{decimals}f}"
+
+
+def few_in_all(n: int, split: str) -> str:
+    """What must be known with figures of so few pictures that their intervals say too little, or ""."""
+    if n >= _FEW:
+        return ""
+    only = f"There is only 1 {split} picture" if n == 1 else f"There are only {n:,} {split} pictures"
+    return f"{only}: too few to know how good it is, and the intervals may be narrower than they should be."
+
+
+def known_to(low: float, high: float, n: int, split: str) -> list[str]:
+    """How well a share is known, where that is not well; none where it is."""
+    return [f"Its figure is only known to {percent(high - low)}: {_so_many(n, split)} cannot tell more."] if high - low > _WIDE else []
+
+
+def _so_many(n: int, split: str) -> str:
+    return f"{n:,} {split} picture{'s' if n != 1 else ''}"
 
 
 def percent(share: float | None) -> str:

@@ -1,5 +1,6 @@
 """Learning without labels: two views of a picture are alike, and unlike those of all others (SimCLR, arXiv:2002.05709)."""
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,9 +10,11 @@ from torch.nn import functional as F
 
 from fovea.loading.batches import Arrays
 from fovea.loading.loader import Loader
+from fovea.models.modes import evaluating
 from fovea.models.network import PixelBackbone
 from fovea.types import Ints
 
+_NEVER_LEARNED = 1_000_000  # an epoch beyond all that are learned from
 _WIDTH = 128  # of the vectors that are compared; what is kept lies before them
 
 
@@ -32,6 +35,28 @@ class Pairs(Loader):
         for views, _ in super().epoch(epoch, start_batch):
             here = np.arange(len(views))
             yield views, np.roll(here, len(views) // 2)
+
+
+def twins_found(body: nn.Module, views: Loader, *, batches: int = 8) -> tuple[int, int]:
+    """Of how many pictures the other view is the nearest of its batch, and of how many pictures were asked about.
+
+    By the cosine of embeddings less their mean, in evaluation mode: unlike the share while learning, it can be asked of any weights, also
+    of those before any learning.
+
+    Args:
+        body: Left as it was found.
+        views: `Pairs`, of an epoch from which nothing is learned, the same at each call.
+        batches: How many are looked at, at most.
+    """
+    found = asked = 0
+    with evaluating(body), torch.inference_mode():
+        for pictures, twins in itertools.islice(views.epoch(_NEVER_LEARNED), batches):
+            vectors = body(torch.from_numpy(np.asarray(pictures))).float()
+            vectors = F.normalize(vectors - vectors.mean(dim=0), dim=1)
+            alike = (vectors @ vectors.T).fill_diagonal_(-2)
+            found += int((alike.argmax(dim=1).numpy() == twins)[: len(twins) // 2].sum())
+            asked += len(twins) // 2
+    return found, asked
 
 
 class Contrast(nn.Module):

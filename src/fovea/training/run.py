@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.bundle.archive import OPTIONAL, REQUIRED
-from fovea.errors import InputError, OutputError, writing
+from fovea.errors import InputError, OutputError, told_of, writing
 from fovea.files import is_unfinished, ready_folder, write_json
 from fovea.tasks import create_task
 from fovea.training.checkpoint import BEST, FAILED, LAST
@@ -36,7 +36,7 @@ class SplitMetrics(TaskMetrics):
     accuracy: float = Field(ge=0, le=1)
     accuracy_ci95: tuple[float, float]
     top5_accuracy: float | None
-    ece: float
+    ece: float  # the same as `calibration_error`, which older runs lack
     nll: float
     confusion: list[list[int]]
     balanced_accuracy: float | None = None  # None from here on: written before there was such a measure
@@ -298,7 +298,10 @@ def load_metrics(path: str | Path) -> Metrics:
         ) from error
     except (OSError, ValueError) as error:
         raise InputError(
-            f"metrics.json of {str(path)!r} cannot be read", got=str(error).splitlines()[0], expected="what train wrote", fix="train again"
+            f"metrics.json of {str(path)!r} cannot be read",
+            got=told_of(error) if isinstance(error, ValueError) else str(error),
+            expected="what train wrote",
+            fix="train again",
         ) from error
     raise _newer(run, "metrics.json", said)
 

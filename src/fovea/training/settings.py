@@ -1,11 +1,12 @@
 """What a person may ask of a training: typed, checked once, written into the run, compared when it resumes."""
 
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fovea.errors import InputError
+from fovea.errors import InputError, expected_of
 from fovea.models.freezing import BatchNormMode
 from fovea.training.method import Balance, Method, Precision
 from fovea.training.optimizers import OPTIMIZERS
@@ -134,9 +135,18 @@ def checked_as(kind: type[Settings], **values: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0])
         option = f"--{name.replace('_', '-')}"
+        field = kind.model_fields.get(name)
+        if field is None:
+            raise InputError(
+                f"there is no option {option}", got=option, expected="one of " + ", ".join(kind.model_fields),
+                fix=f"did you mean {' or '.join(near)}?" if (near := get_close_matches(name, kind.model_fields)) else "leave it out",
+            ) from error  # fmt: skip
+        expected = expected_of(first, field.metadata)
+        if int in (field.annotation, *get_args(field.annotation)):
+            expected = expected.replace("a number", "a whole number", 1)
         raise InputError(
             f"{option} cannot be {first.get('input')!r}",
             got=repr(first.get("input")),
-            expected=first["msg"],
-            fix=f"give {option} another value, or leave it out",
+            expected=expected,
+            fix=f"give {option} such a value" + ("" if field.is_required() else ", or leave it out"),
         ) from error

@@ -48,6 +48,8 @@ def csv_table(tree: Tree) -> Source:
 
     Rows are counted as a spreadsheet does, the header being row 1. A file that is missing is named when it is read.
 
+    Where columns hold several kinds of target, the source's notes say which one counts.
+
     Raises:
         DataError: The header does not fit, or a row does; the row is named.
     """
@@ -97,7 +99,25 @@ def csv_table(tree: Tree) -> Source:
     _check_splits(tree, items)
     folder = posixpath.dirname(table)
     found = sorted((item for item, _ in items.values()), key=lambda item: item.path)
-    return TreeSource("csv_table", tree, found, folder=folder + "/" if folder else "", kind=asked.kind)
+    source = TreeSource("csv_table", tree, found, folder=folder + "/" if folder else "", kind=asked.kind)
+    source.notes = _left_aside(header, asked)
+    return source
+
+
+def _left_aside(header: Sequence[str], asked: "_Asked") -> list[str]:
+    """Says that columns hold another kind of target than the one that counts, where some do."""
+    others = [
+        name.strip()
+        for index, name in enumerate(header)
+        if index not in asked.columns and (name.strip().lower() in ("label", "labels") or _is_target(name))
+    ]
+    if not others:
+        return []
+    taken = ", ".join(repr(header[index].strip()) for index in asked.columns)
+    return [
+        f"the table has several columns to learn from: {taken} was taken, and {', '.join(map(repr, others))} left aside; "
+        f"to learn the other, remove or rename the column {taken}"
+    ]
 
 
 class _Unfit(Exception):

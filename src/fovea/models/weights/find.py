@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from fovea.errors import WeightsError
+from fovea.errors import WeightsError, told_of
 from fovea.files import sha256_file
 from fovea.models.backbone import BACKBONES, BackboneInfo
 from fovea.models.hub import HubFile, Unreachable, cached, fetch, parse_hub
@@ -151,7 +151,7 @@ def _passport_in(file: TensorFile, path: Path) -> Passport:
     except ValueError as error:
         raise WeightsError(
             f"the passport in {str(path)!r} cannot be read",
-            got=str(error).splitlines()[0],
+            got=told_of(error),
             expected=f"JSON in the metadata key {METADATA_KEY!r}, as save_weights writes it",
             fix="write the file anew with save_weights, or remove the key",
         ) from error
