@@ -249,7 +249,7 @@ class MultiLabel(Task):
         return f"Of {split} pictures with the label, {told}: too few to know how well {'it is' if len(rare) == 1 else 'they are'} found."
 
     def _advice(self, metrics: Mapping[str, Any], split: str) -> list[tuple[str, str]]:
-        known = {name: row for name, row in metrics["labels"].items() if row["average_precision"] is not None}
+        known = {name: row for name, row in metrics["labels"].items() if row["n"] >= _FEWEST}  # of fewer, the figure is luck
         advice = []
         if few := _rare(metrics):
             advice.append(
