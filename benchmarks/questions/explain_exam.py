@@ -2,6 +2,8 @@
 
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from benchmarks.harness.figures import Answer, Grid, Options, count
 from benchmarks.harness.figures import Limit as _Limit
@@ -21,25 +23,16 @@ def measure(options: Options) -> Answer:
     """Examines all pairs, at the smallest size with several places in the last map."""
     from fovea.explain import METHODS
     from fovea.models.backbone import BACKBONES
-    from fovea.testing.explanations import check_method, methods_for
     from fovea.versions import versions
 
     names = [name for name in os.environ.get(_ONLY, "").split(",") if name] or BACKBONES.names()
     rows, failed, passed = [], [], 0
-    for name in names:
-        asked, began = _SMALLER.get(name, name), time.perf_counter()
-        can = methods_for(asked)
-        for method in can:
-            try:
-                check_method(method, backbone=asked)
-                passed += 1
-            except Exception as error:
-                failed.append(f"{method} on {name}: {str(error).splitlines()[0]}")
-        rows.append((asked, ", ".join(can)))
-        options.say(
-            f"{asked}: {len(can)} methods in {time.perf_counter() - began:.0f} s"
-            + "".join(f"\n  {each}" for each in failed if f" on {name}:" in each)
-        )
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for name, (can, problems, seconds) in zip(names, pool.map(_examined, names), strict=True):
+            passed += len(can) - len(problems)
+            failed += problems
+            rows.append((_SMALLER.get(name, name), ", ".join(can)))
+            options.say(f"{name}: {len(can)} methods in {seconds:.0f} s" + "".join(f"\n  {each}" for each in problems))
     return Answer(
         figures=[
             count("pairs that fail", len(failed), passed + len(failed), limit=_Limit(0), of="pairs"),
@@ -50,3 +43,19 @@ def measure(options: Options) -> Answer:
         versions=versions("torch", "numpy"),
         grid=Grid(("backbone", "methods that can be used"), rows, [{"backbone": name, "methods": can.split(", ")} for name, can in rows]),
     )
+
+
+def _examined(name: str) -> tuple[list[str], list[str], float]:
+    """In a process of its own: the methods that can be used on a backbone, what fails, and how many seconds it took."""
+    from fovea.models.modes import one_thread
+    from fovea.testing.explanations import check_method, methods_for
+
+    asked, began, failed = _SMALLER.get(name, name), time.perf_counter(), []
+    with one_thread():  # as many processes as cores
+        can = methods_for(asked)
+        for method in can:
+            try:
+                check_method(method, backbone=asked)
+            except Exception as error:
+                failed.append(f"{method} on {name}: {str(error).splitlines()[0]}")
+    return can, failed, time.perf_counter() - began

@@ -104,6 +104,10 @@ class Trained:
         same = means.shape == embedding.shape and np.allclose(means, found["embedding"], rtol=1e-4, atol=1e-4 * size)
         return found, maps if same else None
 
+    def margins_px(self, cells: int, side_px: int) -> tuple[int, int]:
+        """Pixels of the side that lie under no cell of the maps, before the first and behind the last."""
+        return (0, 0) if isinstance(self.network, Averaged) else self.network.body.backbone.margins_of(cells, side_px)
+
     def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
         calibration = self.answering.calibration
         logits = logits / calibration.temperature
@@ -158,7 +162,7 @@ def write_bundle(
     outputs = trained.task.outputs(golden["embedding"].shape[1])
     if maps is not None:
         meaning = "the last maps; their means over places are the embedding"
-        margins = trained.network.body.backbone.margins_of(maps.shape[2], pictures.shape[1])
+        margins = trained.margins_px(maps.shape[2], pictures.shape[1])
         outputs[FEATURES] = {"shape": ["B", *maps.shape[1:]], "meaning": meaning, "margins_px": margins}
     info = BundleInfo(
         task=trained.task.name,

@@ -33,8 +33,9 @@ def scorecam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Fl
     chosen = chosen[(high - low)[chosen, 0, 0] > 0]  # a map that is everywhere the same shows nothing
     if not len(chosen):
         return np.zeros(maps.shape[1:], np.float32)
+    height, width = pixels.shape[:2]
     norm = (maps[chosen] - low[chosen]) / (high - low)[chosen]
-    masks = (spread(each, *pixels.shape[:2], subject.margins_px) for each in norm)
+    masks = (spread(each, height, width, subject.margins_px) for each in norm)
     nothing = np.zeros_like(pixels)
     scores = in_batches(subject, (blended(nothing, pixels, mask) for mask in masks), target).astype(np.float64)
     weights = np.exp(scores - scores.max())
