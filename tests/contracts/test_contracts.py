@@ -96,7 +96,7 @@ COMMANDS = {
     "audit": ["data", "out", "apply", "subset", "labels", "backbone", "weights", "split_by", "seed"],
     "augment": ["data", "out", "preset", "image_size", "picture", "seed", "overwrite"],
     "predict": ["bundle", "paths", "out", "top", "overwrite"],
-    "evaluate": ["bundle", "data", "split"],
+    "evaluate": ["bundle", "data", "split", "split_by"],
     "compare": ["runs", "seed"],
     "report": ["runs", "out", "data", "embedding_map", "show", "seed"],
     "explain": [
