@@ -6,12 +6,14 @@ import os
 import re
 import unicodedata
 
+import pytest
 from tests.bad_files import make_bad_folder
 from tests.shared_runs import paint
 
 import fovea
 
 
+@pytest.mark.slow
 def test_training_with_every_kind_of_bad_file(tmp_path):
     data = paint(tmp_path / "data", {"disc": 20, "odd": 20})
     expected = make_bad_folder(data / "odd")
@@ -31,6 +33,7 @@ def test_training_with_every_kind_of_bad_file(tmp_path):
     assert len(told) == len(bad) or f"And {len(bad) - len(told)} more, in audit.json" in report
 
 
+@pytest.mark.slow
 def test_class_names_that_are_no_text_elsewhere(tmp_path):
     """Training, evaluation, prediction and a cleaned copy agree on the names of classes in Latin-1, or with accents as macOS writes them."""
     data = paint(tmp_path / "data", {"cross": 20, "disc": 20})

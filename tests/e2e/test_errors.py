@@ -91,6 +91,7 @@ def test_output_that_cannot_be_written(photos, here):
     check(here("train", photos, "--out", "/proc/fovea-run", *PROBE), 2, "/proc/fovea-run")  # read-only for everyone, root included
 
 
+@pytest.mark.slow
 def test_full_disk(photos, tmp_path, here):
     """A file may not grow beyond a megabyte: what a full disk does, and no privilege is needed. The model is nine."""
     line = [sys.executable, "-m", "fovea", "train", str(photos), "--out", str(tmp_path / "run"), *PROBE[:-1], "64"]
@@ -107,6 +108,7 @@ def test_full_disk(photos, tmp_path, here):
     assert here(*line[3:]).returncode == 0
 
 
+@pytest.mark.slow
 def test_full_disk_of_the_cache(photos, tmp_path):
     line = [sys.executable, "-m", "fovea", "train", str(photos), "--out", str(tmp_path / "run"), *PROBE]
 

@@ -95,6 +95,7 @@ def test_a_finished_run_is_never_written_over_unasked(probe_run, photos, tmp_pat
     assert (out / "thesis.docx").read_text() == "years of work"
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_resumes_with_the_same_settings_only(photos, tmp_path, monkeypatch):
     out, options = tmp_path / "run", {"strategy": "scratch", "image_size": 28, "epochs": 4}
 
@@ -113,6 +114,7 @@ def test_an_unfinished_run_resumes_with_the_same_settings_only(photos, tmp_path,
     assert resumed.metrics.validation == undisturbed.metrics.validation
 
 
+@pytest.mark.slow
 def test_resuming_in_the_middle_gives_the_same_weights(photos, tmp_path, monkeypatch):
     """Four epochs at once, and two, a crash, then the rest: bit for bit the same network."""
     from fovea.training import loop

@@ -109,6 +109,7 @@ def _point(rng: np.random.Generator, low: int, high: int) -> tuple[int, int]:
     return x, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [strokes, blob, cell, bottle])
 def test_pictures_alike_by_nature_are_not_copies(kind: Callable[[np.random.Generator], Pixels]) -> None:
     """All are alike, and only those that stand there twice are reported."""

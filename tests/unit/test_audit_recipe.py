@@ -333,6 +333,7 @@ def test_an_interrupted_copy_leaves_nothing(class_data: Path, tmp_path: Path, mo
 OPTIONS = {"strategy": "probe", "backbone": "mobilenet_v2", "weights": "none", "image_size": 32}
 
 
+@pytest.mark.slow
 def test_training_leaves_leaks_out_of_train_and_never_out_of_test(split_data: Path, tmp_path: Path) -> None:
     run = fovea.train(str(split_data), out=str(tmp_path / "run"), **OPTIONS)  # type: ignore[arg-type]
     kept = fovea.train(str(split_data), out=str(tmp_path / "kept"), keep_leaks=True, **OPTIONS)  # type: ignore[arg-type]
@@ -375,6 +376,7 @@ def test_a_class_that_is_all_leaks_is_said(split_data: Path, tmp_path: Path) -> 
     assert run.metrics.num_files["train"] > 6
 
 
+@pytest.mark.slow
 def test_labels_are_judged_once_there_are_embeddings(class_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training leaves its embeddings in the store: the next audit uses them without being asked."""
     pytest.importorskip("cleanlab")

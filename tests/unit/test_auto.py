@@ -39,6 +39,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "weights"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v2", "fovea_tiny"])
 def test_one_pass_sees_what_the_cut_networks_see(name: str) -> None:
     backbone = create_backbone(name).eval()
@@ -107,6 +108,7 @@ def _table(folder: Path, *, swapped: bool) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("weights")
 def test_only_training_pictures_have_a_say(tmp_path: Path) -> None:
     found = []

@@ -220,6 +220,7 @@ def averaged(scratch_run: Run, second: Run, tmp_path_factory: pytest.TempPathFac
     return fovea.average(scratch_run.path, second.path, out=str(out), tta="crops")
 
 
+@pytest.mark.slow
 def test_the_bundle_answers_as_was_measured(averaged: Run, photos: Path, tmp_path: Path) -> None:
     """From files alone, as predict and evaluate do: views, calibration, sets and refusal with them."""
     said, bundle = averaged.metrics.model_extra["averaging"], load_bundle(averaged.path)

@@ -107,6 +107,7 @@ def test_what_becomes_part_of_the_network_is_said():
     assert note == "--augment tiny_imagenet: the network takes each picture's own mean away, in training and wherever it is used"
 
 
+@pytest.mark.slow
 def test_a_centred_network_is_shipped_and_taken_up_as_such(photos: Path, tmp_path):
     """Brighter pictures get the same answer, from the bundle and from what is learned on its weights."""
     import fovea
@@ -177,6 +178,7 @@ def seen_by_the_network(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["light", "none+cutmix", "tiny_imagenet"])
 def test_only_training_is_augmented(photos: Path, tmp_path, seen_by_the_network, augment):
     """From the front door: what the network sees while it is measured is byte for byte what the bundle's preprocessing gives."""
@@ -229,6 +231,7 @@ def test_a_picture_that_changes_while_it_learns_is_named(photos: Path, tmp_path,
     assert (tmp_path / "run" / "checkpoint" / "settings.json").exists(), "the run can be taken up when the files are back"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["light", "standard+mixup+cutmix"])
 def test_an_augmented_run_resumes_to_the_same_network(photos: Path, tmp_path, monkeypatch, augment):
     import fovea

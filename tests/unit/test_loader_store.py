@@ -331,6 +331,7 @@ with PixelStore(Path(sys.argv[1])) as store:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
 def test_a_killed_writer_leaves_it_whole(tmp_path):
     numbers = []

@@ -135,6 +135,7 @@ def test_keras_needs_its_options(keras_file: Path) -> None:
     assert "create_backbone('mobilenet_v2', padding='same', eps=0.001, ...)" in error.fix
 
 
+@pytest.mark.slow
 def test_other_networks_are_refused_and_the_right_one_is_named(keras_file: Path, tmp_path: Path) -> None:
     error = refused(create_backbone("resnet18"), keras_file)
     assert (error.got, error.expected) == ("layers named and saved by Keras", "a network that Keras Applications has, which this is not")

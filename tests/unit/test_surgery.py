@@ -392,6 +392,7 @@ def test_models_shows_the_table(capsys: pytest.CaptureFixture[str]) -> None:
         fovea.models("inception_v3", image_size=8)
 
 
+@pytest.mark.slow
 def test_a_cut_network_passes_the_exam() -> None:
     name = "cut_for_the_exam"
     whole = BACKBONES["mobilenet_v2"].info

@@ -463,6 +463,7 @@ def test_memory_that_is_used_again_is_given_back(monkeypatch: pytest.MonkeyPatch
         pass
 
 
+@pytest.mark.slow
 def test_finetune_refuses_a_head_that_it_would_replace(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--head mlp"):
         fovea.train(
