@@ -29,8 +29,16 @@ class Recipe:
     """One command as its file shows it, before it is imported."""
 
     name: str  # as in Python, for example "bench_data"
-    summary: str  # the first paragraph of its docstring
+    file: Path
     package: str
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of its docstring."""
+        body = ast.parse(self.file.read_bytes()).body
+        return next(
+            read_docstring(ast.get_docstring(node)).summary for node in body if isinstance(node, ast.FunctionDef) and node.name == self.name
+        )
 
     @property
     def command(self) -> str:
@@ -55,20 +63,14 @@ def names(package: str = PACKAGE) -> list[str]:
 
 
 def find(package: str = PACKAGE) -> dict[str, Recipe]:
-    """All recipes by their name on the command line, with their summaries, none of them imported.
+    """All recipes by their name on the command line, none of them imported.
 
     A file whose function is missing is left out here; a test fails on it.
     """
     spec = find_spec(package)
     folder = Path(next(iter(spec.submodule_search_locations or []))) if spec else Path()
-    found = {}
-    for name in names(package):
-        tree = ast.parse((folder / f"{name}.py").read_bytes())
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                recipe = Recipe(name, read_docstring(ast.get_docstring(node)).summary, package)
-                found[recipe.command] = recipe
-    return found
+    recipes = [Recipe(name, folder / f"{name}.py", package) for name in names(package)]
+    return {recipe.command: recipe for recipe in recipes if f"\ndef {recipe.name}(" in recipe.file.read_text(encoding="utf-8")}
 
 
 def load(name: str, package: str = PACKAGE) -> Callable[..., object]:

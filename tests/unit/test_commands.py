@@ -140,7 +140,8 @@ def test_recipes_are_found_without_being_imported(tmp_path: Path, monkeypatch: p
     (package / "unfinished.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     found = commands.find("found_recipes")
-    assert found == {"bench-data": commands.Recipe("bench_data", "Times the data.", "found_recipes")}
+    assert found == {"bench-data": commands.Recipe("bench_data", package / "bench_data.py", "found_recipes")}
+    assert found["bench-data"].summary == "Times the data."
     assert commands.names("found_recipes") == ["bench_data", "unfinished"]
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         found["bench-data"].load()

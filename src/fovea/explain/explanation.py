@@ -142,7 +142,7 @@ def heat_of(evidence: Floats, height: int, width: int, *, margins_px: Margins = 
         height, width: Of the picture.
         margins_px: What lies under no cell, and stays cold.
     """
-    positive = np.maximum(np.nan_to_num(np.asarray(evidence, np.float32)), 0)
+    positive = np.minimum(np.fmax(np.asarray(evidence, np.float32), 0), np.finfo(np.float32).max)
     resized = positive if positive.shape == (height, width) else spread(positive, height, width, margins_px)
     largest = float(resized.max())
     return np.clip(resized / largest, 0, 1) if largest > 0 else np.zeros((height, width), np.float32)

@@ -56,7 +56,13 @@ class Shortcut:
 
 
 def find_shortcuts(
-    answers: Answers, pictures: Pixels, class_names: Sequence[str], *, more: Callable[[], Pixels] | None = None, seed: int = 0
+    answers: Answers,
+    pictures: Pixels,
+    class_names: Sequence[str],
+    *,
+    classes: Ints | None = None,
+    more: Callable[[], Pixels] | None = None,
+    seed: int = 0,
 ) -> list[Shortcut]:
     """The places at the rim by which the model tells a class, the surest first.
 
@@ -66,6 +72,7 @@ def find_shortcuts(
         answers: The model: of each picture the answers of all classes, of which the largest counts.
         pictures: uint8 (N, H, W, 3), as the model sees them, of several classes.
         class_names: Of the answers.
+        classes: Of the pictures, where it is known what the model answers.
         more: Gives further pictures where there is something to look into: about twenty of other classes are needed.
         seed: Pairs the pictures.
 
@@ -74,7 +81,8 @@ def find_shortcuts(
         on pairs (McNemar 1947), with Bonferroni's correction for every class and place.
     """
     rng, regions = np.random.default_rng(seed), dict(_regions(pictures.shape[1], pictures.shape[2]))
-    classes = answers(pictures).argmax(axis=1)
+    if classes is None:
+        classes = answers(pictures).argmax(axis=1)
     if not _follows_rim(answers, pictures, classes, list(regions.values()), rng):
         return []
     if more is not None and len(further := more()):

@@ -77,5 +77,5 @@ class Subject(ABC):
 def spread(cells: Floats, height: int, width: int, margins_px: Margins = NO_MARGINS) -> Floats:
     """(h, w) -> (H, W), bilinear, each cell where it looks; 0 in the margins."""
     (top, bottom), (left, right) = margins_px
-    inner = cv2.resize(cells, (width - left - right, height - top - bottom), interpolation=cv2.INTER_LINEAR)
-    return np.pad(np.asarray(inner, np.float32), margins_px)
+    inner = np.asarray(cv2.resize(cells, (width - left - right, height - top - bottom), interpolation=cv2.INTER_LINEAR), np.float32)
+    return inner if margins_px == NO_MARGINS else np.pad(inner, margins_px)

@@ -157,6 +157,7 @@ def explain_run(
         lambda pixels: _ask(bundle, goal, pixels),
         np.stack([each.pixels for each in shown]),
         goal.class_names,
+        classes=answers[[each.row for each in shown]].argmax(axis=1),
         more=lambda: _loaded(source, _spread(others, _MOST_TRIED_ON), bundle.info.preprocessing),
         seed=seed,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from fovea.bundle import Bundle
 from fovea.errors import InputError, OutputError, UnreadableImage
@@ -208,7 +209,8 @@ def _explained(asked: Sequence[Any], opened: Opened, method: str, target: int | 
         found = explain_picture(subject, pixels, method=method, target=target, seed=seed)
         return path, (pixels, replace(found, notes=(*found.notes, f"caution: {caution}")) if caution else found)
 
-    return map_ordered(look, asked) if isinstance(shared, BundleSubject) else map(look, asked)
+    with threadpool_limits(1, user_api="blas"):  # side by side, and small products all
+        yield from map_ordered(look, asked) if isinstance(shared, BundleSubject) else map(look, asked)
 
 
 def _asked(pictures: Sequence[Any]) -> list[tuple[str, Any]]:

@@ -203,7 +203,7 @@ def train(
                 }
                 measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
                 if goal.activation == "softmax":
-                    right = answers[goal.answer].argmax(axis=1) == targets
+                    right = goal.rightly(answers, targets)
                     measured |= {
                         split: by_groups(found, right[rows[split]], seen.groups[rows[split]])
                         for split, found in measured.items()
