@@ -29,7 +29,7 @@ _METHODS = ("gradcam", "cam")
 _FEW_CLASSES = 4
 _SCENES = 8_000  # of 1,000 such a network learns one of the two shapes, and knows the other by its absence
 _TRAIN = (
-    "train", "scenes", "--strategy", "scratch", "--backbone", "convnet:variant=28,dropout=0", "--image-size", "48", "--augment", "none",
+    "train", "scenes", "--strategy", "scratch", "--backbone", "convnet:variant=28:dropout=0", "--image-size", "48", "--augment", "none",
     "--epochs", "30", "--patience", "30", "--schedule", "one_cycle", "--lr", "0.0015", "--batch-size", "24",
 )  # fmt: skip
 
