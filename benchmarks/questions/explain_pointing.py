@@ -1,6 +1,7 @@
 """Whether explanations point to the thing itself: on drawn shapes that a network learned, and on photos with boxes."""
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ _FEW_CLASSES = 4
 _SCENES = 8_000  # of 1,000 such a network learns one of the two shapes, and knows the other by its absence
 _TRAIN = (
     "train", "scenes", "--strategy", "scratch", "--backbone", "convnet:variant=28:dropout=0", "--image-size", "48", "--augment", "none",
-    "--epochs", "30", "--patience", "30", "--schedule", "one_cycle", "--lr", "0.0015", "--batch-size", "24",
+    "--epochs", "34", "--patience", "34", "--schedule", "one_cycle", "--schedule-options", "rise=0.1", "--lr", "0.0015", "--batch-size", "24",
 )  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def measure(options: Options) -> Answer:
         figures += pointing_on_coco(folder / "imagenet")
     return Answer(
         figures=figures,
-        command=f"fovea {' '.join(_TRAIN)} --out RUN",  # in `scenes`: the first 8,000 of `shapes`
+        command=f"fovea {shlex.join(_TRAIN)} --out RUN",  # in `scenes`: the first 8,000 of `shapes`
         notes=[
             "Pointing game (Zhang et al. 2016): the hottest place, without tolerance, lies within a box of what was answered; heat is Wang et al.'s share inside the boxes.",
             f"shapes: {_SCENES:,} scenes, 15 % of them the test.",
