@@ -140,7 +140,7 @@ def heat_of(evidence: Floats, height: int, width: int, *, margins_px: Margins = 
     Args:
         evidence: As a method gave it.
         height, width: Of the picture.
-        margins_px: What lies under no cell, and stays cold.
+        margins_px: What lies under no cell.
     """
     positive = np.minimum(np.fmax(np.asarray(evidence, np.float32), 0), np.finfo(np.float32).max)
     resized = positive if positive.shape == (height, width) else spread(positive, height, width, margins_px)

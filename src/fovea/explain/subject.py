@@ -15,6 +15,7 @@ Need = Literal["maps", "gradients", "pooled_head", "attention", "relus"]
 
 Margins = tuple[tuple[int, int], tuple[int, int]]
 NO_MARGINS: Margins = ((0, 0), (0, 0))
+_RIM = 0.9  # of the outermost cell's heat at the rim itself: less than at its middle, so that the hottest place is there
 TURN = 16  # pictures that are answered at once
 
 
@@ -75,7 +76,13 @@ class Subject(ABC):
 
 
 def spread(cells: Floats, height: int, width: int, margins_px: Margins = NO_MARGINS) -> Floats:
-    """(h, w) -> (H, W), bilinear, each cell where it looks; 0 in the margins."""
+    """(h, w) -> (H, W), bilinear, each cell where its middle looks; into the margins, which the outermost see too, it reaches, a little fainter."""
     (top, bottom), (left, right) = margins_px
-    inner = np.asarray(cv2.resize(cells, (width - left - right, height - top - bottom), interpolation=cv2.INTER_LINEAR), np.float32)
-    return inner if margins_px == NO_MARGINS else np.pad(inner, margins_px)
+    seen_px = height - top - bottom, width - left - right
+    inner = np.asarray(cv2.resize(cells, seen_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    if margins_px == NO_MARGINS:
+        return inner
+    rows, columns = (
+        np.pad(np.ones(side), ends, mode="linear_ramp", end_values=_RIM) for side, ends in zip(seen_px, margins_px, strict=True)
+    )
+    return np.pad(inner, margins_px, mode="edge") * np.outer(rows, columns).astype(np.float32)
