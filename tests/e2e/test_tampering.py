@@ -17,7 +17,7 @@ from fovea.explain.opening import network_of
 from fovea.types import Pixels
 
 MARK_PX = 45  # a fifth of the 224 px of a scene
-NUM_PICTURES, SIDE = 200, 72
+NUM_PICTURES, SIDE = 200, 56
 MARK = np.array([[SIDE - round(SIDE / 5), 0, SIDE, round(SIDE / 5)]], np.float32)
 
 
@@ -74,7 +74,7 @@ def test_a_mark_is_seen_explained_and_warned_of(tmp_path: Path) -> None:
     for method in ("gradcam", "cam"):
         assert np.mean(_energies(run, of="marked", method=method)) > 0.5
     [told] = json.loads((run / "report.json").read_text())["report"]["explained"]["shortcuts"]
-    assert any(place in told for place in ("top right corner", "right edge", "top edge")), "each of these holds the mark"
+    assert "top right corner" in told
     page = (run / "report.html").read_text()
     assert "A shortcut." in page
     assert "It goes by a mark at the rim of the pictures" in page

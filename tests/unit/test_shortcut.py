@@ -59,6 +59,18 @@ def test_a_line_along_an_edge_is_found() -> None:
     assert [each.place for each in find_shortcuts(by_line, pixels, NAMES)] == ["bottom edge"]
 
 
+def test_of_places_that_hold_one_another_the_smallest_is_named() -> None:
+    """The edge changes more answers than the corner in it that holds the mark, and tells less of where the mark is."""
+
+    def by_corner_unless_flagged(pixels: Pixels) -> Floats:
+        flagged = pixels[:, -1, -1].mean(axis=1) > 240
+        return two(np.where(flagged, -1.0, pixels[:, -6:, :6].mean(axis=(1, 2, 3)) - 120))
+
+    pixels = marked(np.random.default_rng(0), (slice(SIDE - 6, SIDE), slice(0, 6)))
+    pixels[1::5, -1, -1] = 250
+    assert [each.place for each in find_shortcuts(by_corner_unless_flagged, pixels, NAMES)] == ["bottom left corner"]
+
+
 def test_few_pictures_are_enough_with_more_at_hand() -> None:
     place = (slice(SIDE - 6, SIDE), slice(0, 6))
     few, more = marked(np.random.default_rng(0), place, 10), marked(np.random.default_rng(1), place, 40)

@@ -97,17 +97,16 @@ def find_shortcuts(
             suspects.append((float(_taken_for(answers, pictures, recipients, donors, region, number).mean()), number, place))
     tested = (
         _tested(answers, pictures, classes, number, (place, regions[place]), class_names, rng, len(class_names) * len(regions))
-        for share, number, place in sorted(suspects, reverse=True)[:_MOST_TESTED]
+        for share, number, place in sorted(suspects, key=lambda each: (-each[0], _area(regions[each[2]])))[:_MOST_TESTED]
         if share >= _CHANGED
     )
-    found = sorted(
-        [each for each in tested if each is not None], key=lambda each: (each.p_value, -each.changed, _area(regions[each.place]))
-    )
-    told: list[Shortcut] = []  # a mark in a corner also lies in a strip, and its absence tells another class: said once
+    # A mark in a corner also lies in two strips, and its absence tells another class: it is said once, of the smallest place that does.
+    found = sorted([each for each in tested if each is not None], key=lambda each: (_area(regions[each.place]), each.p_value, -each.changed))
+    told: list[Shortcut] = []
     for each in found:
         if not any(_overlap(regions[each.place], regions[other.place]) for other in told):
             told.append(each)
-    return told
+    return sorted(told, key=lambda each: each.p_value)
 
 
 def _tested(
