@@ -1,4 +1,4 @@
-"""Makes the weights that lie in the package: `fovea_tiny`, taught by MobileNetV2 on 64 px pictures of 180 classes.
+"""Makes the weights that lie in the package: `fovea_tiny`, taught by MobileNetV2 with 64 px pictures of 180 classes.
 
     python tools/make_fovea_tiny.py --out tiny
 
@@ -24,13 +24,27 @@ from benchmarks.harness.places import WEIGHTS, shared  # noqa: E402
 
 DATA = "data/tiny_imagenet_36k.zip"
 SEED, NUM_HELD_OUT = 20261122, 20
-NUM_LEARNED = 162  # pictures a class; the other 18 of each choose
 TEACHER_PX, SIZE_PX = 160, 80
+
+
+class Table(NamedTuple):
+    """Which pictures of a class are learned from, of the 180 and 30 of the archive's two sides: all of `sides` but those that choose."""
+
+    sides: tuple[str, ...]
+    choosing: range  # places among the class's pictures on the side "train"
+
+
+TABLES = {
+    "most": Table(("train",), range(162, 180)),
+    "all": Table(("train", "validation"), range(162, 164)),
+}
 
 
 class Stage(NamedTuple):
     """One distillation; each begins with the weights of the one before. What each brought is in LOG.md."""
 
+    teacher: str  # "probe": MobileNetV2 with a probe of these 180 classes; "imagenet": with its own head of 1,000
+    table: str
     size_px: int
     augment: str
     views: int
@@ -40,8 +54,9 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(64, "standard", views=6, epochs=40, lr=0.002, seed=0),
-    Stage(64, "standard+mixup", views=10, epochs=30, lr=0.002, seed=0),
+    Stage("probe", "most", 64, "standard", views=6, epochs=40, lr=0.002, seed=0),
+    Stage("probe", "most", 64, "standard+mixup", views=10, epochs=30, lr=0.002, seed=0),
+    Stage("imagenet", "all", 80, "standard+mixup", views=0, epochs=12, lr=0.0015, seed=2),
 )
 
 
@@ -51,41 +66,53 @@ def held_out(archive: zipfile.ZipFile) -> list[str]:
     return sorted(random.Random(SEED).sample(labels, NUM_HELD_OUT))
 
 
-def unpack(folder: Path) -> tuple[Path, list[str]]:
-    """The training pictures of the other classes with a table of them; and the names of the classes that are kept out."""
+def unpack(folder: Path) -> list[str]:
+    """The pictures of the other classes, with the tables of them; gives the names of the classes that are kept out."""
     folder.mkdir(parents=True, exist_ok=True)
-    table, seen = folder / "pictures.csv", dict[str, int]()
     with zipfile.ZipFile(shared(DATA)) as archive:
         kept_out = held_out(archive)
-        if not table.exists():
-            rows = []
-            for name in sorted(archive.namelist()):
-                side, _, label = name.rpartition("/")[0].partition("/")
-                if side == "train" and label not in kept_out:
+        pictures = [(name, *name.split("/")[:2]) for name in sorted(archive.namelist()) if name.count("/") == 2 and not name.endswith("/")]
+        pictures = [each for each in pictures if each[2] not in kept_out]
+        for title, table in TABLES.items():
+            if (folder / f"{title}.csv").exists():
+                continue
+            rows, seen = [], dict[str, int]()
+            for name, side, label in pictures:
+                if side in table.sides:
                     archive.extract(name, folder)
-                    seen[label] = seen.get(label, 0) + 1
-                    rows.append((name, label, "train" if seen[label] <= NUM_LEARNED else "validation"))
-            with open(table, "w", newline="", encoding="utf-8") as file:
+                    place = seen.get(label, 0)
+                    seen[label] = place + (side == "train")
+                    rows.append((name, label, "validation" if side == "train" and place in table.choosing else "train"))
+            with open(folder / f"{title}.csv", "w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([("path", "label", "split"), *rows])
         names = json.loads(archive.read("classes.json"))
-    return table, [str(names[label]).split(",")[0] for label in kept_out]
+    return [str(names[label]).split(",")[0] for label in kept_out]
 
 
-def learn(out: Path, table: Path) -> list[Path]:
-    """The teacher (MobileNetV2 and a probe of it on these classes) and its student, stage by stage; gives the student's runs."""
+def _teachers(out: Path) -> dict[str, Path]:
+    """MobileNetV2 with a probe of these classes, and as it is."""
     import fovea
 
-    teacher = out / "teacher"
-    if not (teacher / "metrics.json").exists():
-        fovea.train(
-            str(table), out=str(teacher), strategy="probe", backbone="mobilenet_v2", weights=str(shared(WEIGHTS)), image_size=TEACHER_PX
-        )
+    probe, imagenet = out / "teacher", out / "teacher_imagenet"
+    options = {"backbone": "mobilenet_v2", "weights": str(shared(WEIGHTS)), "image_size": TEACHER_PX}
+    if not (probe / "metrics.json").exists():
+        fovea.train(str(out / "pictures" / "most.csv"), out=str(probe), strategy="probe", **options)  # type: ignore[arg-type]
+    if not imagenet.exists():
+        fovea.bundle(**options, classes="imagenet_1k", out=str(imagenet))  # type: ignore[arg-type]
+    return {"probe": probe, "imagenet": imagenet}
+
+
+def learn(out: Path) -> list[Path]:
+    """The teachers and their student, stage by stage; gives the student's runs."""
+    import fovea
+
+    teachers = _teachers(out)
     students = [out / f"student{number}" for number, _ in enumerate(STAGES, 1)]
     for number, (stage, student) in enumerate(zip(STAGES, students, strict=True)):
         if not (student / "metrics.json").exists():
             fovea.distill(
-                str(teacher),
-                str(table),
+                str(teachers[stage.teacher]),
+                str(out / "pictures" / f"{stage.table}.csv"),
                 out=str(student),
                 student="fovea_tiny",
                 weights=str(students[number - 1]) if number else "none",
@@ -118,7 +145,7 @@ def write(students: list[Path], kept_out: list[str], onnx: Path, score: str) -> 
     mean, std = normalisation(BACKBONES["fovea_tiny"].info, found.passport)
     body = PixelBackbone(backbone, mean, std)
     metrics = [json.loads((student / "metrics.json").read_text()) for student in students]
-    hours, num_learned = sum(each["timing"]["total_s"] for each in metrics) / 3600, metrics[0]["num_files"]["train"]
+    hours, num_learned = sum(each["timing"]["total_s"] for each in metrics) / 3600, metrics[-1]["num_files"]["train"]
     seeds = ", ".join(str(stage.seed) for stage in STAGES)
     epochs = ", ".join(f"{stage.epochs} at {stage.size_px} px" for stage in STAGES)
     passport = Passport(
@@ -126,8 +153,8 @@ def write(students: list[Path], kept_out: list[str], onnx: Path, score: str) -> 
         sha256="",
         licence="Apache-2.0 for these numbers; the pictures that they were learned from are ImageNet's (Tiny-ImageNet), are not Fovea's, and are not in the package",
         trained_on=(
-            f"{num_learned:,} pictures of 64 px, {num_learned // NUM_LEARNED} classes of Tiny-ImageNet ({NUM_LEARNED} each), from the answers of MobileNetV2 (ImageNet weights of the folder `shared`) with a probe on "
-            f"these classes; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}, {hours:.1f} hours on 2 cores. Never seen: {', '.join(kept_out)}"
+            f"{num_learned:,} pictures of 64 px, 180 classes of Tiny-ImageNet, from the answers of MobileNetV2 (ImageNet weights of the folder `shared`), with a probe on "
+            f"these classes and then with its own 1,000; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}, {hours:.1f} hours on 2 cores. Never seen: {', '.join(kept_out)}"
         ),
         image_size_px=SIZE_PX,
         score=score,
@@ -149,8 +176,8 @@ def main() -> None:
     parser.add_argument("--score", default="see benchmarks/RESULTS.md, packaged", help="what the passport says of how well they do")
     asked = parser.parse_args()
     out = Path(asked.out)
-    table, kept_out = unpack(out / "pictures")
-    place = write(learn(out, table), kept_out, out / "fovea_tiny.onnx", asked.score)
+    kept_out = unpack(out / "pictures")
+    place = write(learn(out), kept_out, out / "fovea_tiny.onnx", asked.score)
     print(f"{place}: {place.stat().st_size:,} bytes; {out / 'fovea_tiny.onnx'}: {(out / 'fovea_tiny.onnx').stat().st_size:,} bytes")
 
 

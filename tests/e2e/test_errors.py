@@ -81,6 +81,7 @@ def test_options_that_cannot_be(options, says, photos, tmp_path, here):
     check(here("train", photos, "--out", tmp_path / "run", *options), 2, says)
 
 
+@pytest.mark.slow
 def test_output_that_is_a_file(photos, tmp_path, command):
     (tmp_path / "run").write_text("mine")
     check(command("train", photos, "--out", tmp_path / "run", *PROBE), 2, "is a file")

@@ -64,6 +64,7 @@ def test_class_order_is_stored_and_lexical(tmp_path):
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp"])
+@pytest.mark.slow
 def test_heads(photos, tmp_path, head):
     run = fovea.train(
         str(photos), out=str(tmp_path / "run"), strategy="probe", backbone="resnet18", weights="none", image_size=32, head=head, epochs=3
@@ -245,6 +246,7 @@ def test_overwrite_keeps_a_good_run_until_the_new_data_are_known_to_be_usable(pr
     assert fovea.load_bundle(out).class_names == probe_run.metrics.class_names
 
 
+@pytest.mark.slow
 def test_alike_by_template_still_leaves_something_to_measure_on(tmp_path):
     """Forms that differ in a few words, and groups that leave no test: told, and never 20 pictures of one."""
     chance = np.random.default_rng(0)

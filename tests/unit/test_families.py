@@ -151,6 +151,7 @@ def test_preprocessing_is_the_models_own(tmp_path: Path) -> None:
     np.testing.assert_allclose((info.mean, info.std), ((0.5,) * 3, (0.5,) * 3))  # x / 127.5 - 1
 
 
+@pytest.mark.slow
 def test_the_batch_stays_open_in_its_export(folders: dict[str, Path]) -> None:
     for kind in ("vit", "dinov2", "swin"):
         name = f"transformers:{folders[kind]}"

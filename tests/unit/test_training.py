@@ -299,6 +299,7 @@ def test_a_machine_without_a_compiler_is_told_so(photos: Path, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("options", [{"label_smoothing": 0.9}, {"balance": "weights"}, {"balance": "sampling"}, {"dropout": 0.9}])
+@pytest.mark.slow
 def test_a_probe_with_a_hidden_layer_learns_as_asked(photos: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     asked: dict[str, Any] = {
         "strategy": "probe",

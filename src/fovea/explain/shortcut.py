@@ -101,7 +101,9 @@ def find_shortcuts(
         if share >= _CHANGED
     )
     # A mark in a corner also lies in two strips, and its absence tells another class: it is said once, of the smallest place that does.
-    found = sorted([each for each in tested if each is not None], key=lambda each: (_area(regions[each.place]), each.p_value, -each.changed))
+    found = sorted(
+        [each for each in tested if each is not None], key=lambda each: (_area(regions[each.place]), each.p_value, -each.changed)
+    )
     told: list[Shortcut] = []
     for each in found:
         if not any(_overlap(regions[each.place], regions[other.place]) for other in told):
