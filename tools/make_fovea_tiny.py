@@ -92,13 +92,14 @@ def unpack(folder: Path) -> list[str]:
 def _teachers(out: Path) -> dict[str, Path]:
     """MobileNetV2 with a probe of these classes, and as it is."""
     import fovea
+    from fovea.recipes.bundle import bundle
 
     probe, imagenet = out / "teacher", out / "teacher_imagenet"
     options = {"backbone": "mobilenet_v2", "weights": str(shared(WEIGHTS)), "image_size": TEACHER_PX}
     if not (probe / "metrics.json").exists():
         fovea.train(str(out / "pictures" / "most.csv"), out=str(probe), strategy="probe", **options)  # type: ignore[arg-type]
     if not imagenet.exists():
-        fovea.bundle(**options, classes="imagenet_1k", out=str(imagenet))  # type: ignore[arg-type]
+        bundle(**options, classes="imagenet_1k", out=str(imagenet))  # type: ignore[arg-type]
     return {"probe": probe, "imagenet": imagenet}
 
 
