@@ -168,8 +168,7 @@ def _shapes(run: Path, bundle: "Bundle") -> "Iterator[Boxed]":
         for item in source.items:
             if item.path in asked:
                 pixels = decode(source.read(item), path=item.path).pixels
-                [box] = _seen(bundle, pixels, source.targets(item).boxes)
-                yield item.path, bundle.info.preprocessing.apply(pixels), box[None], None
+                yield item.path, bundle.info.preprocessing.apply(pixels), _seen(bundle, pixels, source.targets(item).boxes), None
 
 
 def _coco(bundle: "Bundle") -> "Iterator[Boxed]":
@@ -203,15 +202,5 @@ def _coco_names(config: Path) -> dict[int, str]:
 
 
 def _seen(bundle: "Bundle", pixels: "Pixels", boxes: "Floats") -> "Floats":
-    """Boxes where the model sees them: each painted white on black and prepared as the picture is; those out of view are left out."""
-    import numpy as np
-
-    found = []
-    for x0, y0, x1, y1 in np.rint(boxes).astype(int).tolist():
-        painted = np.zeros_like(pixels)
-        painted[max(0, y0) : y1, max(0, x0) : x1] = 255
-        there = bundle.info.preprocessing.apply(painted)[:, :, 0] > 127
-        if there.any():
-            rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
-            found.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    return np.array(found, np.float32).reshape(-1, 4)
+    """Boxes where the model sees them."""
+    return bundle.info.preprocessing.move_boxes(boxes, width_px=pixels.shape[1], height_px=pixels.shape[0])

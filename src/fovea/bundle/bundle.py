@@ -84,11 +84,11 @@ class Bundle:
         """
         return self.prepare_measured(content, path=path)[0]
 
-    def prepare_measured(self, content: bytes, *, path: str = "picture") -> tuple[Pixels, int]:
-        """The same, and how many pixels the shorter side of the picture in the file has."""
+    def prepare_measured(self, content: bytes, *, path: str = "picture") -> tuple[Pixels, tuple[int, int]]:
+        """The same, and width and height of the picture in the file, the right way up, in pixels."""
         preprocessing = self.info.preprocessing
         decoded = decode(content, path=path, min_side_px=preprocessing.min_side_px)
-        return preprocessing.apply(decoded.pixels), min(decoded.width_px, decoded.height_px)
+        return preprocessing.apply(decoded.pixels), (decoded.width_px, decoded.height_px)
 
     def caution(self, side_px: int) -> str:
         """What must be known with the answer for a picture whose shorter side is that long, or ""."""
@@ -119,7 +119,7 @@ class Bundle:
         """
 
         def look(turn: range) -> list[dict[str, Floats] | UnreadableImage]:
-            found: list[tuple[Pixels, int] | UnreadableImage] = []
+            found: list[tuple[Pixels, tuple[int, int]] | UnreadableImage] = []
             for index in turn:
                 try:
                     found.append(self.prepare_measured(readers[index].read(), path=readers[index].path))
@@ -134,7 +134,7 @@ class Bundle:
                     answers.append(each)
                 else:
                     row = next(rows)
-                    side = np.asarray(each[1], np.float32)
+                    side = np.asarray(min(each[1]), np.float32)
                     answers.append({SIDE: side} | {name: values[row] for name, values in outputs.items()})
             return answers
 

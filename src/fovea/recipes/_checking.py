@@ -13,33 +13,33 @@ MOST_CHECKED = 20  # pictures: the intervals are then about a quarter as wide as
 
 
 def check_methods(
-    subject: Subject, pictures: Sequence[Pixels], methods: Sequence[str], *, boxes: Sequence[Floats | None] = (), seed: int = 0
+    subject: Subject, pictures: Sequence[tuple[Pixels, Floats | None]], methods: Sequence[str], *, target: int | None = None, seed: int = 0
 ) -> Check:
     """Measures methods on up to 20 pictures, spread over those given.
 
     Args:
         subject: The model; where it is a network in torch, the check with random weights is made too.
-        pictures: uint8 (S, S, 3) each, as the model sees them.
+        pictures: uint8 (S, S, 3) each, as the model sees them, with the boxes (N, 4) of what is explained, in the same pixels, where they are known.
         methods: Names of methods that can be used on it.
-        boxes: (N, 4) of each picture where that is known, in its pixels.
+        target: What is explained; None takes the most probable of each picture.
         seed: Of everything that is drawn by chance.
     """
     step = max(1, -(-len(pictures) // MOST_CHECKED))
     chosen = list(range(0, len(pictures), step))
-    subject.find(pictures[0])
+    subject.find(pictures[0][0])
     randomised = _randomised(subject, seed)
     judged = []
     for index in chosen:
-        pixels = pictures[index]
+        pixels, boxes = pictures[index]
         subject.find(pixels)
-        target = int(subject.answer(pixels[None])[0].argmax())
+        asked = int(subject.answer(pixels[None])[0].argmax()) if target is None else target
         judged.append(
             Judged(
                 pixels,
-                _score(subject, target),
-                _explainers(subject, methods, target, seed),
-                boxes[index] if boxes else None,
-                [(layer, _explainers(other, methods, target, seed)) for layer, other in randomised],
+                _score(subject, asked),
+                _explainers(subject, methods, asked, seed),
+                boxes,
+                [(layer, _explainers(other, methods, asked, seed)) for layer, other in randomised],
             )
         )
     with Progress("checking", total=len(judged)) as bar:

@@ -98,9 +98,9 @@ def look(
     with Progress("looking", total=len(readers)) as bar:
         shown, cautions = [], list[str]()
         for reader in readers:
-            pixels, side_px = bundle.prepare_measured(reader.read(), path=reader.path)
+            pixels, size_px = bundle.prepare_measured(reader.read(), path=reader.path)
             shown.append((reader.path, pixels))
-            cautions += [f"caution: {reader.path}: {caution}"] if (caution := bundle.caution(side_px)) else []
+            cautions += [f"caution: {reader.path}: {caution}"] if (caution := bundle.caution(min(size_px))) else []
             bar.advance(1)
     if view == EXAMPLES:
         found = show_examples(bundle, shown, out)

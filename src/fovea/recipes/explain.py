@@ -21,6 +21,7 @@ from fovea.files import printable
 from fovea.loading.parallel import map_ordered
 from fovea.loading.readers import Reader
 from fovea.progress import Progress
+from fovea.recipes._boxes import Boxes, read_boxes
 from fovea.recipes._checking import MOST_CHECKED, check_methods
 from fovea.recipes._explanation_files import Sheets
 from fovea.recipes._inside import EXAMPLES, Inside, look
@@ -94,6 +95,7 @@ def explain(
     layer: str | None = None,
     class_: str | int | None = None,
     check: bool = False,
+    boxes: str | None = None,
     view: str | None = None,
     stage: int | None = None,
     channel: int | None = None,
@@ -115,6 +117,8 @@ def explain(
         class_: The class to explain, by its name or its number from 0; by default the most probable of each picture.
         check: Also measure how far the method can be believed on these pictures (up to 20 of them), beside a spot in the middle of each
             and heat by chance. Ten or more pictures are needed to tell; it takes about a minute.
+        boxes: With --check: a table of where the things lie, path,x0,y0,x1,y1 (and label) in pixels of the photos. How often the hottest
+            place lies in a box of the class that is explained, and how much of the heat, are then measured too.
         view: Look inside instead: "filters", "maps", "channels", "deconvnet", "receptive_field", or "examples", the training pictures that
             speak for and against each answer.
         stage, channel: Of a view: which feature map (0 is the finest) and which of its channels; by default the view's own choice.
@@ -129,11 +133,16 @@ def explain(
     """
     METHODS[method]  # a name that does not exist is told before anything is opened
     of_heat = {"method": method if method != "gradcam" else None, "colours": colours if colours != "viridis" else None}
-    _check_options(view, **of_heat, layer=layer, class_=class_, check=check, animate=animate, stage=stage, channel=channel)
+    _check_options(view, **of_heat, layer=layer, class_=class_, check=check, boxes=boxes, animate=animate, stage=stage, channel=channel)
     if animate and out is None:
         raise InputError(
             "a moving picture is written, and there is no place for it", got="no --out", expected="a folder", fix="add --out DIR"
         )
+    if boxes is not None and not check:
+        raise InputError(
+            "boxes are for the check of a method", got="--boxes without --check", expected="both", fix="add --check, or leave --boxes out"
+        )
+    known = None if boxes is None else read_boxes(boxes)
     if out is not None and not overwrite and Path(out).is_dir() and any(Path(out).iterdir()):
         raise OutputError(
             f"{out!r} is not empty", got="other files", expected="a new or empty folder", fix="choose another --out, or add --overwrite"
@@ -141,28 +150,30 @@ def explain(
     if view is not None:
         return Explanations([], out=out, inside=look(view, model, pictures, out, stage=stage, channel=channel))
     asked = _asked(pictures)
-    _check_files(asked, model, check=check)
+    _check_files(asked, model, check=check, boxes=boxes)
     opened = open_subject(model, method="integrated_gradients" if animate else method, layer=layer)
     target = _target(class_, opened.subject)
+    if known is not None:
+        known.check([path for path, _ in asked], opened.subject.class_names)
     sheets = None if out is None else Sheets(out, opened, colours, animate)
     held: list[tuple[str, Explanation]] = []
     errors: list[tuple[str, UnreadableImage]] = []
-    checked: list[Pixels] = []
+    checked: list[tuple[Pixels, Floats | None]] = []
     step = max(1, -(-len(asked) // MOST_CHECKED))
     with Progress("explaining", total=len(asked)) as bar:
-        for index, (path, answer) in enumerate(_explained(asked, opened, method, target, seed)):
+        for index, (path, answer) in enumerate(_explained(asked, opened, method, target, seed, known)):
             if isinstance(answer, UnreadableImage):
                 errors.append((path, answer))
             else:
-                pixels, explanation = answer
+                pixels, explanation, lies = answer
                 if check and index % step == 0:
-                    checked.append(pixels.astype(np.uint8, copy=False))
+                    checked.append((pixels.astype(np.uint8, copy=False), lies))
                 if sheets is not None:
                     sheets.add(path, pixels, explanation)
                 else:
                     held.append((path, explanation))
             bar.advance(1)
-    table = check_methods(opened.subject, checked, [method], seed=seed) if checked else None
+    table = check_methods(opened.subject, checked, [method], target=target, seed=seed) if checked else None
     if sheets is None:
         return Explanations(held, errors, check=table)
     sheets.finish()
@@ -178,7 +189,7 @@ def _check_options(view: str | None, **given: Any) -> None:
     if view is None:
         unused, fix = of_views, "add --view maps, or leave it out"
     else:
-        unused = ("method", "colours", "layer", "class_", "check", "animate", *(of_views if view == EXAMPLES else ()))
+        unused = ("method", "colours", "layer", "class_", "check", "boxes", "animate", *(of_views if view == EXAMPLES else ()))
         fix = "leave it out, or leave --view out"
     if wrong := [f"--{name.rstrip('_')}" for name in unused if given[name] is not None and given[name] is not False]:
         what = "an explanation" if view is None else f"the view {view!r}"
@@ -188,10 +199,12 @@ def _check_options(view: str | None, **given: Any) -> None:
         )  # fmt: skip
 
 
-_Found = tuple[Pixels | Floats, Explanation] | UnreadableImage
+_Found = tuple[Pixels | Floats, Explanation, Floats | None] | UnreadableImage  # and the boxes of what was explained, where they are known
 
 
-def _explained(asked: Sequence[Any], opened: Opened, method: str, target: int | None, seed: int) -> Iterator[tuple[str, _Found]]:
+def _explained(
+    asked: Sequence[Any], opened: Opened, method: str, target: int | None, seed: int, known: Boxes | None
+) -> Iterator[tuple[str, _Found]]:
     """Each picture explained, in order: side by side in threads where the bundle's engine answers, else one after the other."""
     shared = opened.subject
 
@@ -200,14 +213,18 @@ def _explained(asked: Sequence[Any], opened: Opened, method: str, target: int | 
         subject = BundleSubject(shared.bundle) if isinstance(shared, BundleSubject) else shared  # one keeps a picture in mind
         try:
             if isinstance(content, Reader) and opened.bundle:
-                pixels, side_px = opened.bundle.prepare_measured(content.read(), path=path)
-                caution = opened.bundle.caution(side_px)
+                pixels, (width_px, height_px) = opened.bundle.prepare_measured(content.read(), path=path)
+                caution = opened.bundle.caution(min(width_px, height_px))
             else:
                 pixels, caution = content, ""
         except UnreadableImage as error:
             return path, error
         found = explain_picture(subject, pixels, method=method, target=target, seed=seed)
-        return path, (pixels, replace(found, notes=(*found.notes, f"caution: {caution}")) if caution else found)
+        lies = None
+        if known is not None and opened.bundle:
+            in_photo = known.of(path, found.target_name)
+            lies = opened.bundle.info.preprocessing.move_boxes(in_photo, width_px=width_px, height_px=height_px)
+        return path, (pixels, replace(found, notes=(*found.notes, f"caution: {caution}")) if caution else found, lies)
 
     with threadpool_limits(1, user_api="blas"):  # side by side, and small products all
         yield from map_ordered(look, asked) if isinstance(shared, BundleSubject) else map(look, asked)
@@ -233,13 +250,17 @@ def _asked(pictures: Sequence[Any]) -> list[tuple[str, Any]]:
     return found
 
 
-def _check_files(asked: Sequence[tuple[str, Any]], model: Any, *, check: bool) -> None:
+def _check_files(asked: Sequence[tuple[str, Any]], model: Any, *, check: bool, boxes: str | None) -> None:
     """Raises InputError where the pictures cannot be had, or are not of the kind that is needed."""
     if not isinstance(model, str | Path | Bundle) and any(isinstance(each, Reader) for _, each in asked):
         raise InputError(
             "how a file becomes what this network takes is known of runs and bundles alone", got="picture files and a torch network",
             expected="arrays: (H, W, 3) of bytes, or floats (3, H, W) prepared as the network was trained", fix="prepare the pictures and give the arrays",
         )  # fmt: skip
+    if boxes is not None and not all(isinstance(each, Reader) for _, each in asked):
+        raise InputError(
+            "a table of boxes names picture files", got="arrays", expected="picture files", fix="leave boxes out, or give the files"
+        )
     check_some_there([content for _, content in asked])
     if check and any(not isinstance(content, Reader) and content.dtype != np.uint8 for _, content in asked):
         raise InputError(

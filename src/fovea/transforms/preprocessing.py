@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.files import hash_json
-from fovea.types import Pixels
+from fovea.types import Floats, Pixels
 
 # Raise it when the same bytes would give other pixels: stored embeddings are then computed anew.
 _VERSION = 1
+_IN_VIEW_PX = 0.5  # of a box that the crop cuts through: less is nothing that could be seen
 
 Rule = Literal["stretch", "short_side", "letterbox"]
 
@@ -72,22 +73,36 @@ class Preprocessing(BaseModel):
 
     def apply(self, pixels: Pixels) -> Pixels:
         """(H, W, 3) RGB -> (size, size, 3) RGB; the input is left as it was."""
-        height, width = pixels.shape[:2]
+        (height, width), (frame_height, frame_width) = self._sizes(*pixels.shape[:2])
+        resized = _resize(pixels, height, width, self.resize.antialias)
+        if (frame_height, frame_width) != (height, width):
+            inner, resized = resized, np.full((frame_height, frame_width, 3), 128, np.uint8)
+            top, left = (frame_height - height) // 2, (frame_width - width) // 2
+            resized[top : top + height, left : left + width] = inner
+        side = self.size_px
+        top, left = (frame_height - side) // 2, (frame_width - side) // 2
+        return np.ascontiguousarray(resized[top : top + side, left : left + side])
+
+    def move_boxes(self, boxes: Floats, *, width_px: int, height_px: int) -> Floats:
+        """Boxes x0 y0 x1 y1 in a picture's pixels, (N, 4) -> in those that the model sees, (M, 4): cut at the rim, and left out where nothing is in view."""
+        (height, width), (frame_height, frame_width) = self._sizes(height_px, width_px)
+        side = self.size_px
+        left, top = (frame_width - width) // 2 - (frame_width - side) // 2, (frame_height - height) // 2 - (frame_height - side) // 2
+        moved = boxes.reshape(-1, 4) * np.tile([width / width_px, height / height_px], 2) + [left, top, left, top]
+        moved = moved.clip(0, side).astype(np.float32)
+        return moved[(moved[:, 2:] - moved[:, :2] >= _IN_VIEW_PX).all(axis=1)]  # type: ignore[no-any-return]
+
+    def _sizes(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(height, width) of the resized picture, and of the frame that it stands in the middle of: larger where it is filled with grey."""
         size = self.resize.size_px
         if self.resize.rule == "stretch":
-            resized = _resize(pixels, size, size, self.resize.antialias)
-        elif self.resize.rule == "short_side":
+            return (size, size), (size, size)
+        if self.resize.rule == "short_side":
             scale = size / min(height, width)
-            resized = _resize(pixels, max(size, round(height * scale)), max(size, round(width * scale)), self.resize.antialias)
-        else:
-            scale = size / max(height, width)
-            inner = _resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)), self.resize.antialias)
-            resized = np.full((size, size, 3), 128, np.uint8)
-            top, left = (size - inner.shape[0]) // 2, (size - inner.shape[1]) // 2
-            resized[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
-        side = self.size_px
-        top, left = (resized.shape[0] - side) // 2, (resized.shape[1] - side) // 2
-        return np.ascontiguousarray(resized[top : top + side, left : left + side])
+            fitted = max(size, round(height * scale)), max(size, round(width * scale))
+            return fitted, fitted
+        scale = size / max(height, width)
+        return (max(1, round(height * scale)), max(1, round(width * scale))), (size, size)
 
 
 def square(size_px: int) -> Preprocessing:
