@@ -10,7 +10,6 @@ from fovea.explain.faithfulness import (
     centre_prior,
     deletion,
     energy_inside,
-    faithfulness,
     insertion,
     points_inside,
     random_heat,
@@ -52,8 +51,9 @@ def test_deletion_falls_and_insertion_rises_at_once_where_the_heat_is_right() ->
     assert gone.scores[-1] == pytest.approx(0.0)
     assert gone.scores[np.searchsorted(gone.shares, area + 0.02)] == pytest.approx(0.0), "once the square is covered nothing is left"
     assert back.scores[np.searchsorted(back.shares, area + 0.02)] == pytest.approx(1.0)
-    assert faithfulness(seen, pixels, right(pixels)) > 0.8
-    assert faithfulness(seen, pixels, 1 - right(pixels)) < -0.4, "and the reverse is worse than chance"
+    gains = [insertion(seen, pixels, heat).area - deletion(seen, pixels, heat).area for heat in (right(pixels), 1 - right(pixels))]
+    assert gains[0] > 0.8
+    assert gains[1] < -0.4, "and the reverse is worse than chance"
     assert pixels.tobytes() == picture().tobytes(), "the picture is left as it was"
 
 
@@ -132,7 +132,15 @@ def test_the_table_tells_a_method_that_knows_from_those_that_do_not() -> None:
     text = table.to_text()
     assert "right" in text
     assert text.count("warning: ") == 2
-    assert table.to_json()["rows"][1]["warning"]
+    told = table.to_json()["rows"]
+    assert told[1]["warning"]
+    for row in told[:3]:
+        curves, (shown, covered) = row["curves"], (row["curves"][kind]["scores"] for kind in ("insertion", "deletion"))
+        assert curves["shares"][0] == 0
+        assert len(curves["shares"]) == len(shown) == len(covered)
+        assert shown[0] == pytest.approx(0, abs=0.35)
+        assert shown[-1] == covered[0]
+        assert row["faithful"]["mean"] == pytest.approx(curves["insertion"]["area"] - curves["deletion"]["area"])
 
 
 def test_a_method_that_does_not_look_at_the_weights_is_warned_of() -> None:

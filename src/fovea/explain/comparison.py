@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from fovea.explain.faithfulness import (
+    Curve,
     Explainer,
     Score,
     centre_prior,
+    deletion,
     energy_inside,
-    faithfulness,
+    insertion,
     points_inside,
     random_heat,
     rank_correlation,
@@ -47,7 +49,8 @@ class Row:
 
     Args:
         method: Its name, or that of a heat that knows nothing.
-        faithful: Insertion's area less deletion's.
+        insertion, deletion: The mean curves: the score while the hottest places are shown, and covered, first.
+        faithful: Insertion's area less deletion's: what the order of the heat explains; about 0 where it explains nothing.
         over_centre: The same, less that of the centre prior on the same picture; None of the centre prior itself.
         over_random: The same, less that of heat by chance.
         stable: Rank correlation under noise that nobody sees; None where it was not asked.
@@ -57,6 +60,8 @@ class Row:
     """
 
     method: str
+    insertion: Curve
+    deletion: Curve
     faithful: Interval
     over_centre: Interval | None = None
     over_random: Interval | None = None
@@ -82,10 +87,18 @@ class Row:
             return "hardly changes when the network's weights are replaced by random ones: it shows the picture, and not what was learned"
         return ""
 
+    @property
+    def _curves(self) -> tuple[tuple[str, Curve], ...]:
+        return ("insertion", self.insertion), ("deletion", self.deletion)
+
     def to_json(self) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in ("faithful", "over_centre", "over_random", "pointing", "energy")}
         return {
             "method": self.method,
+            "curves": {
+                "shares": self.insertion.shares.tolist(),
+                **{name: {"scores": curve.scores.tolist(), "area": curve.area} for name, curve in self._curves},
+            },
             **{name: part.to_json() if part else None for name, part in parts.items()},
             "stable": self.stable,
             "randomised": [{"layer": layer, "correlation": value} for layer, value in self.randomised] if self.randomised else None,
@@ -109,6 +122,8 @@ class Check:
         """A table, what its columns mean, and the warnings."""
         columns: list[tuple[str, Callable[[Row], str]]] = [
             ("method", lambda row: row.method),
+            ("insertion", lambda row: f"{row.insertion.area:.3f}"),
+            ("deletion", lambda row: f"{row.deletion.area:.3f}"),
             ("insertion - deletion", lambda row: str(row.faithful)),
             ("over the centre prior", lambda row: str(row.over_centre or "")),
             ("over random", lambda row: str(row.over_random or "")),
@@ -126,9 +141,14 @@ class Check:
         n = self.rows[0].faithful.n
         lines += [
             "",
-            f"Over {n} picture{'s' * (n != 1)}, with 95 % intervals. insertion - deletion: how much sooner the answer comes with the hottest places, and goes without",
-            "them; about 0 is no better than chance. stable: 1 if noise that nobody sees changes nothing. random weights: about 0 if the heat",
-            "depends on what the network has learned.",
+            f"Over {n} picture{'s' * (n != 1)}, with 95 % intervals. insertion, deletion: the mean answer while the hottest places of a blurred picture are made sharp",
+            "first, and those of the picture covered first; their difference is about 0 where the heat is no better than chance. stable: 1 if noise",
+            "that nobody sees changes nothing. random weights: "
+            + (
+                "about 0 if the heat depends on what the network has learned."
+                if any(row.randomised for row in self.rows)
+                else "not tried, the network's own are not at hand."
+            ),
         ]
         return "\n".join(lines + [f"warning: {row.method}: {row.warning}" for row in self.rows if row.warning])
 
@@ -173,7 +193,8 @@ def check(pictures: Sequence[Judged], *, with_noise: bool = True, seed: int = 0,
         knowing_nothing = {CENTRE: centre_prior(height, width), RANDOM: random_heat(height, width, np.random.default_rng((seed, index)))}
         for name, heat in (heats | knowing_nothing).items():
             found = measured[name]
-            found.faithful.append(faithfulness(each.score, each.pixels, heat))
+            found.insertions.append(insertion(each.score, each.pixels, heat))
+            found.deletions.append(deletion(each.score, each.pixels, heat))
             if each.boxes is not None and len(each.boxes):
                 found.points.append(points_inside(heat, each.boxes))
                 found.energies.append(energy_inside(heat, each.boxes))
@@ -190,17 +211,24 @@ def check(pictures: Sequence[Judged], *, with_noise: bool = True, seed: int = 0,
 class _Measured:
     """Of one method, a value for each picture."""
 
-    faithful: list[float] = field(default_factory=list)
+    insertions: list[Curve] = field(default_factory=list)
+    deletions: list[Curve] = field(default_factory=list)
     points: list[bool] = field(default_factory=list)
     energies: list[float] = field(default_factory=list)
     stable: list[float] = field(default_factory=list)
     randomised: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def faithful(self) -> list[float]:
+        return [shown.area - covered.area for shown, covered in zip(self.insertions, self.deletions, strict=True)]
 
 
 def _row(name: str, found: _Measured, measured: Mapping[str, _Measured]) -> Row:
     boxed, inside = len(found.points), sum(found.points)
     return Row(
         name,
+        _mean(found.insertions),
+        _mean(found.deletions),
         _interval(found.faithful, (-1.0, 1.0)),
         _difference(found.faithful, measured[CENTRE].faithful) if name != CENTRE else None,
         _difference(found.faithful, measured[RANDOM].faithful) if name != RANDOM else None,
@@ -209,6 +237,10 @@ def _row(name: str, found: _Measured, measured: Mapping[str, _Measured]) -> Row:
         Interval(inside / boxed, boxed, wilson(inside, boxed)) if boxed else None,
         _interval(found.energies, (0.0, 1.0)) if boxed else None,
     )
+
+
+def _mean(curves: Sequence[Curve]) -> Curve:
+    return Curve(curves[0].shares, np.mean([curve.scores for curve in curves], axis=0))
 
 
 def _difference(mine: Sequence[float], other: Sequence[float]) -> Interval:

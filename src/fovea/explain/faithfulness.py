@@ -64,11 +64,6 @@ def insertion(score: Score, pixels: Pixels, heat: Floats, *, shares: Sequence[fl
     return _curve(score, _blurred(pixels), pixels, heat, shares)
 
 
-def faithfulness(score: Score, pixels: Pixels, heat: Floats, *, shares: Sequence[float] = SHARES) -> float:
-    """Insertion's area less deletion's: what the order of the heat explains; about 0 where it explains nothing."""
-    return insertion(score, pixels, heat, shares=shares).area - deletion(score, pixels, heat, shares=shares).area
-
-
 def points_inside(heat: Floats, boxes: Floats, *, tolerance_px: float = 0.0) -> bool:
     """The pointing game: whether the hottest place lies in one of the boxes (Zhang et al. 2016, arXiv:1608.00507, section 4.1).
 

@@ -1,6 +1,7 @@
 """What every explanation method states of itself, and the registry of them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fovea.explain.subject import Need, Subject
 from fovea.registry import Entry, Registry
@@ -17,11 +18,17 @@ class MethodInfo:
         purpose: What it shows, in words.
         source: The paper.
         needs: What it asks of the model beyond scores.
+        tells: What is warm: what speaks "for" the target, what "matters" to it for or against, or what is "seen", whatever the target.
     """
 
     purpose: str
     source: str
     needs: tuple[Need, ...] = ()
+    tells: Literal["for", "matters", "seen"] = "for"
+
+    def title(self, target: str) -> str:
+        """What stands above a drawing of its heat."""
+        return {"for": f"what speaks for {target}", "matters": f"what matters to {target}", "seen": "what is looked at"}[self.tells]
 
 
 def _of_captum(name: str) -> Entry[MethodInfo]:

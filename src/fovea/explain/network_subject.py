@@ -23,6 +23,7 @@ from fovea.tasks import Task, create_task
 from fovea.types import Floats
 
 _GRADIENTS = 8  # pictures that are followed back at once: their activations are kept
+_SHARES = 1e-3  # how far from 1 the sum of outputs may be that are taken for probabilities
 _EXACT = 1e-4  # share of what the maps add to the logits, within which a head counts as linear in the maps' means
 
 
@@ -58,9 +59,11 @@ class NetworkSubject(Subject):
         self.module, self._asked, self._notes = module, layer, tuple(notes)
         self.task = task or create_task("classification", tuple(class_names))
         self.class_names = tuple(self.task.class_names)
+        self._guesses = task is None and not isinstance(module, Network | Published)
+        self._activation = self.task.activation
         self._place: Place | None = None
         self._grid = (1, 1)
-        self._attends = self._rectifies = False
+        self._attends = self._rectifies = self._follows = False
         self._traced: tuple[int, ...] = ()  # the shape of the picture that it was traced with
         self._last: _Look | None = None
         self._places: list[Place] = []
@@ -71,12 +74,13 @@ class NetworkSubject(Subject):
         return self._in_turns(pictures, lambda logits: self.task.score({"logits": logits}, target))
 
     def answer(self, pictures: Any) -> Floats:
-        return activated(self.task.activation, self._in_turns(pictures, lambda logits: logits), 1.0)
+        self.find(pictures[0])
+        return activated(self._activation, self._in_turns(pictures, lambda logits: logits), 1.0)
 
     def first(self, pixels: Any) -> tuple[Floats, Callable[[int], float]]:
         self.find(pixels)
         logits = self._look(pixels).logits.detach()
-        answers = activated(self.task.activation, logits.float().cpu().numpy(), 1.0)[0]
+        answers = activated(self._activation, logits.float().cpu().numpy(), 1.0)[0]
         return answers, lambda target: float(self.task.score({"logits": logits}, target)[0])
 
     def forget(self) -> None:
@@ -138,8 +142,9 @@ class NetworkSubject(Subject):
                 with editing(self.module, place, vary):
                     logits = self._run(x)
             except RuntimeError:  # what lies behind joins the maps with others, of one picture still: all of it N times
+                copies = x.expand(count, -1, -1, -1)  # beforehand: a call in there would count as one of the network's
                 with editing(self.module, place, lambda tensor: vary(tensor[:1])):
-                    logits = self._run(x.expand(count, -1, -1, -1))
+                    logits = self._run(copies)
         scores: Floats = self.task.score({"logits": logits}, target).float().cpu().numpy()
         return scores
 
@@ -223,12 +228,39 @@ class NetworkSubject(Subject):
     def _traced_with(self, pixels: Any) -> tuple[tuple[Place, tuple[int, int]] | None, list[Place], set[str]]:
         with self.untouched():
             x = self.input(pixels[None]).detach().clone().requires_grad_()
-            logits, places, functions = trace(self.module, lambda: self._run(x))
+            try:
+                logits, places, functions = trace(self.module, lambda: self._run(x))
+            except InputError:
+                raise
+            except (RuntimeError, ValueError, AssertionError) as error:
+                raise InputError(
+                    f"the model cannot look at this picture: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
+                    got=f"{pixels.shape[1]} x {pixels.shape[0]} px, {x.shape[1]} channels", expected="a picture of the size that the model is made for",
+                    fix="prepare the picture as the model was trained, and give it as floats (3, H, W)",
+                ) from error  # fmt: skip
+            self._guess(logits.detach())
+            self._follows = logits.requires_grad
+            if not self._follows:
+                self._say(
+                    "The model answers without gradients (under torch.no_grad, it seems): methods that follow a score back, and layers, cannot be had."
+                )
             spread = torch.linspace(0.5, 1.5, logits.shape[1], device=logits.device)  # not the sum: softmax's is always 1
             return last_map(places, (logits * spread.to(logits.dtype)).sum()), places, functions
 
+    def _guess(self, logits: torch.Tensor) -> None:
+        """What the outputs of somebody's network are, where nobody has said it."""
+        if not self._guesses:
+            return
+        shares = logits.shape[1] > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < _SHARES).all())
+        self._activation = "identity" if shares or logits.shape[1] == 1 else "softmax"
+        taken = "probabilities, since they add up to 1" if shares else "a number" if logits.shape[1] == 1 else "the logits of a classifier"
+        self._say(
+            f"The model's outputs were taken for {taken}; where they mean something else, give fovea.explain.NetworkSubject(model, task=...) in place of the model."
+        )
+
     def _offered(self, pixels: Any) -> Iterator[Need]:
-        yield "gradients"
+        if self._follows:
+            yield "gradients"
         if self._place:
             yield "maps"
             if self._is_pooled(pixels):
@@ -289,7 +321,9 @@ class NetworkSubject(Subject):
     def _run(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised (B, 3, H, W) -> logits (B, K)."""
         output = self.module(x.permute(0, 2, 3, 1) if isinstance(self.module, Network | Published) else x)
-        logits = _logits(output)
+        logits = _logits(output, last=isinstance(self.module, Network | Published))
+        if isinstance(output, tuple | list) and not isinstance(self.module, Network | Published) and not hasattr(output, "logits"):
+            self._say("The model gives several outputs: the first that is a row of numbers for each picture is explained.")
         if logits is None:
             raise InputError(
                 "the model does not answer each picture with a row of numbers, so there is no score to follow back",
@@ -308,8 +342,9 @@ class NetworkSubject(Subject):
         known = list(dict.fromkeys([*names, *(place.name for place in places)]))
         fits = [name for name in known if name == asked] or [name for name in known if name.endswith(f".{asked}")]
         if len(fits) != 1:
-            near = difflib.get_close_matches(asked, known, n=5, cutoff=0.4) or difflib.get_close_matches(
-                asked, [name.rpartition(".")[2] for name in known], n=5, cutoff=0.4
+            lie = [place.name for place in places if grid_of(place.shape)]  # to name another would only be refused
+            near = difflib.get_close_matches(asked, lie, n=5, cutoff=0.4) or difflib.get_close_matches(
+                asked, [name.rpartition(".")[2] for name in lie], n=5, cutoff=0.4
             )
             raise UnknownName(
                 f"{len(fits)} layers are called {asked!r}" if fits else f"no layer is called {asked!r}",
@@ -320,7 +355,8 @@ class NetworkSubject(Subject):
                 else "leave --layer out: the last convolution is found",
             )
         place = next((place for place in reversed(places) if place.name == fits[0]), None) or self._output_of(fits[0], pixels)
-        grid = grid_of(place.shape)
+        cuts = [each.shape[2:] for each in places if each.convolved and len(each.shape) == 4]  # of patches: the last has the tokens' grid
+        grid = grid_of(place.shape, (cuts[-1][0], cuts[-1][1]) if cuts else None)
         if grid is None:
             raise InputError(
                 f"the output of the layer {fits[0]!r} does not lie in places", got=f"outputs {place.shape}",
@@ -350,14 +386,17 @@ class NetworkSubject(Subject):
             notes.append(f"layer {self.layer}: the last {what} before pooling, {self._grid[1]} x {self._grid[0]} places")
         return tuple(notes)
 
+    def _say(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes += (note,)
+
     def _normalisation(self) -> tuple[Sequence[float], Sequence[float]]:
         if isinstance(self.module, Backbone) and self.module.made_as:
             info = BACKBONES[self.module.made_as].info
             return info.mean, info.std
-        if not any("scaled to 0..1" in note for note in self._notes):
-            self._notes += (
-                "The bytes of the picture were scaled to 0..1, and no more: give floats (3, H, W), prepared, where the model wants something else.",
-            )
+        self._say(
+            "The bytes of the picture were scaled to 0..1, and no more: give floats (3, H, W), prepared, where the model wants something else."
+        )
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
@@ -372,8 +411,8 @@ class _Everything:
         return outputs["logits"][:, index]
 
 
-def _logits(output: Any) -> torch.Tensor | None:
-    """The logits (B, K) in what a network gives: itself, the last of several (Fovea's own gives the embedding first), or under its name."""
+def _logits(output: Any, *, last: bool = False) -> torch.Tensor | None:
+    """The logits (B, K) in what a network gives: itself, under its name, or the first of several; the last of Fovea's own, whose first is the embedding."""
     if isinstance(output, torch.Tensor):
         return output[:, None] if output.ndim == 1 else output if output.ndim == 2 else None
     named = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", None)
@@ -381,7 +420,7 @@ def _logits(output: Any) -> torch.Tensor | None:
         return _logits(named)
     if isinstance(output, tuple | list):
         rows = [each for each in output if isinstance(each, torch.Tensor) and each.ndim == 2]
-        return rows[-1] if rows else None
+        return rows[-1 if last else 0] if rows else None
     return None
 
 

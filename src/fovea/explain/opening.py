@@ -34,7 +34,7 @@ def open_subject(model: Any, *, method: str = "gradcam", layer: str | None = Non
     """Opens what is to be explained, with as little as the method needs: no torch where the bundle alone will do.
 
     Args:
-        model: A run folder, a bundle (folder or .fovea file), an opened `Bundle`, or a torch network.
+        model: A run folder, a bundle (folder or .fovea file), an opened `Bundle`, a torch network, or a `Subject`, which says what a network's outputs mean.
         method: By which it will be explained.
         layer: Whose maps are meant; by default the last convolution's.
         class_names: Of a network's outputs, in their order.
@@ -45,6 +45,13 @@ def open_subject(model: Any, *, method: str = "gradcam", layer: str | None = Non
         InputError: That is no model.
     """
     needs = METHODS[method].info.needs
+    if isinstance(model, Subject):
+        if layer is not None:
+            raise InputError(
+                "a subject has chosen its layer already", got=f"layer={layer!r}", expected="the layer given to the subject",
+                fix="NetworkSubject(model, layer=...)",
+            )  # fmt: skip
+        return Opened(model)
     if not isinstance(model, str | Path | Bundle):
         return Opened(_of_module(model, layer, class_names))
     bundle = model if isinstance(model, Bundle) else load_bundle(model)

@@ -165,12 +165,14 @@ def lay_out(tensor: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     return tensor[:, tensor.shape[1] - count :].transpose(1, 2).reshape(len(tensor), -1, *grid)  # (B, L, C) -> (B, C, h, w)
 
 
-def grid_of(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """The height and width of a layer's output, tokens taken for a square; None where it does not lie in places."""
+def grid_of(shape: tuple[int, ...], patches: tuple[int, int] | None = None) -> tuple[int, int] | None:
+    """The height and width of a layer's output; None where it does not lie in places. Tokens lie as the patches do that they were cut into, else in a square."""
     if len(shape) == 4:
         return (shape[2], shape[3]) if shape[2] * shape[3] > 1 else None
     if len(shape) != 3:
         return None
+    if patches and 0 <= shape[1] - patches[0] * patches[1] <= _MOST_PREFIX:
+        return patches
     side = math.isqrt(shape[1])
     return (side, side) if side > 1 and shape[1] - side * side <= _MOST_PREFIX else None
 

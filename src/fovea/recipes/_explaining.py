@@ -201,8 +201,8 @@ def _explained(network: Network, bundle: Bundle, source: Source, items: Sequence
 def _loaded(source: Source, items: Sequence[Item], preprocessing: Preprocessing) -> Pixels:
     """(N, S, S, 3) of those that can be read."""
     found = map_ordered(lambda item: load_picture(source, item, preprocessing)[0], items)
-    size = preprocessing.size_px
-    return np.stack([pixels for pixels in found if pixels is not None] or [np.zeros((size, size, 3), np.uint8)])[: len(items)]
+    whole, size = [pixels for pixels in found if pixels is not None], preprocessing.size_px
+    return np.stack(whole) if whole else np.zeros((0, size, size, 3), np.uint8)
 
 
 def _told(

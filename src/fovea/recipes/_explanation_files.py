@@ -12,15 +12,17 @@ import numpy as np
 
 from fovea.bundle.archive import pack_arrays
 from fovea.errors import InputError
-from fovea.explain import Explanation
+from fovea.explain import METHODS, Explanation
+from fovea.explain.comparison import Check
 from fovea.explain.drawing import ColourMap, animation, contact_sheet, overlay, png, sheet
 from fovea.explain.opening import Opened
 from fovea.explain.path import integrated_path, path_frames
 from fovea.files import printable, ready_folder, write_atomic, write_json
+from fovea.report.plots import save_check_curves
 from fovea.types import Floats, Pixels
 
 _NO_MAP = np.zeros((0, 0), np.float32)
-_CONTACT, _MOST_TILES = "contact-sheet.png", 100
+_CONTACT, _CURVES, _MOST_TILES = "contact-sheet.png", "insertion-deletion.png", 100
 _TABLE, _WRITTEN = "explanations.json", (".png", ".npz", ".gif", ".webp")
 
 
@@ -48,8 +50,9 @@ class Sheets:
         """Writes one."""
         name = self._name_of(path)
         photo, stem = _photo(pixels), name.removesuffix(".png")
-        are_shares = self._opened.bundle is None or self._opened.bundle.task.activation != "identity"
-        title = f"{Path(path).name}: what speaks for {found.target_name} ({found.method})"
+        bundle = self._opened.bundle
+        are_shares = bundle.task.activation != "identity" if bundle else all(0 <= value <= 1 for _, value in found.top)
+        title = f"{Path(path).name}: {METHODS[found.method].info.title(found.target_name)} ({found.method})"
         drawing = sheet(photo, found.heat, list(found.top) if are_shares else [], title, colours=self._colours)
         write_atomic(self._folder / name, png(drawing))
         raw = write_atomic(self._folder / f"{stem}.npz", pack_arrays({"heat": found.heat, "evidence": found.evidence}))
@@ -61,13 +64,17 @@ class Sheets:
             self.further.append(f"{stem}.{self._animate}")
             _animate(self._folder / self.further[-1], pixels, found, self._opened, self._animate)
 
-    def finish(self) -> None:
-        """Writes the contact sheet of the first of them, where there are several."""
+    def finish(self, check: Check | None = None) -> None:
+        """Writes the contact sheet of the first of them, where there are several, and the curves of a check."""
+        if check is not None:
+            self.further.append(_CURVES)
+            save_check_curves(check.to_json()["rows"], self._folder / _CURVES)
         if len(self._tiles) < 2:
             return
         self.further.append(_CONTACT)
         more = f" (the first {len(self._tiles)} of {len(self.files):,})" if len(self.files) > len(self._tiles) else ""
-        title = f"what speaks for the answers, by {self.explanations[0][1].method}{more}"
+        method = self.explanations[0][1].method
+        title = f"{METHODS[method].info.title('each answer')}, by {method}{more}"
         write_atomic(self._folder / _CONTACT, png(contact_sheet(self._tiles, title=title)))
 
     def write_table(self, content: Any) -> None:
@@ -102,7 +109,7 @@ class Names:
     """Gives the sheet of each picture a name; the second of two pictures of one name gets a number."""
 
     def __init__(self) -> None:
-        self._taken, self._counts = {_CONTACT}, Counter[str]()
+        self._taken, self._counts = {_CONTACT, _CURVES}, Counter[str]()
 
     def __call__(self, path: str) -> str:
         stem = re.sub(r"[^\w.-]+", "_", printable(Path(path).stem)) or "picture"

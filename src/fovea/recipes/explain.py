@@ -1,6 +1,7 @@
 """Show what in a picture an answer comes from."""
 
 import difflib
+import operator
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fovea.bundle import Bundle
-from fovea.errors import InputError, OutputError, UnreadableImage
-from fovea.explain import METHODS, Explanation, Subject, explain_picture
+from fovea.errors import BundleError, InputError, OutputError, UnreadableImage
+from fovea.explain import METHODS, Explanation, MethodInfo, Subject, explain_picture
 from fovea.explain.bundle_subject import BundleSubject
 from fovea.explain.comparison import Check
-from fovea.explain.opening import Opened, open_subject
+from fovea.explain.opening import Opened, network_of, open_subject
 from fovea.files import printable
 from fovea.loading.parallel import map_ordered
 from fovea.loading.readers import Reader
@@ -131,17 +132,10 @@ def explain(
     Returns:
         The explanations, in the order of the pictures. A picture that cannot be read stops nothing: it stands in `errors`.
     """
-    METHODS[method]  # a name that does not exist is told before anything is opened
+    info = METHODS[method].info  # a name that does not exist is told before anything is opened
+    _check_choices(method, info, layer=layer, class_=class_, check=check, boxes=boxes, animate=animate, out=out, seed=seed)
     of_heat = {"method": method if method != "gradcam" else None, "colours": colours if colours != "viridis" else None}
     _check_options(view, **of_heat, layer=layer, class_=class_, check=check, boxes=boxes, animate=animate, stage=stage, channel=channel)
-    if animate and out is None:
-        raise InputError(
-            "a moving picture is written, and there is no place for it", got="no --out", expected="a folder", fix="add --out DIR"
-        )
-    if boxes is not None and not check:
-        raise InputError(
-            "boxes are for the check of a method", got="--boxes without --check", expected="both", fix="add --check, or leave --boxes out"
-        )
     known = None if boxes is None else read_boxes(boxes)
     if out is not None and not overwrite and Path(out).is_dir() and any(Path(out).iterdir()):
         raise OutputError(
@@ -173,10 +167,10 @@ def explain(
                 else:
                     held.append((path, explanation))
             bar.advance(1)
-    table = check_methods(opened.subject, checked, [method], target=target, seed=seed) if checked else None
+    table = check_methods(_with_weights(opened), checked, [method], target=target, seed=seed) if checked else None
     if sheets is None:
         return Explanations(held, errors, check=table)
-    sheets.finish()
+    sheets.finish(table)
     result = Explanations(sheets.explanations, errors, sheets.files, out, table, sheets.further)
     if sheets.files:
         sheets.write_table(result.to_json())
@@ -199,6 +193,30 @@ def _check_options(view: str | None, **given: Any) -> None:
         )  # fmt: skip
 
 
+def _check_choices(
+    method: str, info: MethodInfo, *, layer: Any, class_: Any, check: bool, boxes: Any, animate: Any, out: str | None, seed: int
+) -> None:
+    """Raises InputError where one option does not go with another."""
+    if wrong := "--class" if class_ is not None and info.tells == "seen" else "--layer" if layer and "maps" not in info.needs else "":
+        raise InputError(
+            f"{method} does not heed {wrong}", got=wrong,
+            expected=f"a method that {'follows a class' if wrong == '--class' else 'looks at the maps of a layer'}, as gradcam",
+            fix=f"leave {wrong} out, or take another --method",
+        )  # fmt: skip
+    if seed < 0:
+        raise InputError("a seed is no negative number", got=str(seed), expected="0 or more", fix="choose another --seed")
+    if animate not in (None, "gif", "webp"):
+        raise InputError("there is no such moving picture", got=repr(animate), expected="gif or webp", fix="choose one of these")
+    if animate and out is None:
+        raise InputError(
+            "a moving picture is written, and there is no place for it", got="no --out", expected="a folder", fix="add --out DIR"
+        )
+    if boxes is not None and not check:
+        raise InputError(
+            "boxes are for the check of a method", got="--boxes without --check", expected="both", fix="add --check, or leave --boxes out"
+        )
+
+
 _Found = tuple[Pixels | Floats, Explanation, Floats | None] | UnreadableImage  # and the boxes of what was explained, where they are known
 
 
@@ -214,6 +232,11 @@ def _explained(
         try:
             if isinstance(content, Reader) and opened.bundle:
                 pixels, (width_px, height_px) = opened.bundle.prepare_measured(content.read(), path=path)
+                if max(width_px, height_px) == 1:
+                    raise UnreadableImage(
+                        f"{path!r} is a picture of one pixel: it has no places to tell apart", got="1 x 1 px", expected="at least 2 x 2 px",
+                        fix="give the whole picture",
+                    )  # fmt: skip
                 caution = opened.bundle.caution(min(width_px, height_px))
             else:
                 pixels, caution = content, ""
@@ -228,6 +251,18 @@ def _explained(
 
     with threadpool_limits(1, user_api="blas"):  # side by side, and small products all
         yield from map_ordered(look, asked) if isinstance(shared, BundleSubject) else map(look, asked)
+
+
+def _with_weights(opened: Opened) -> Subject:
+    """The network in torch where its weights are at hand, since they are made random for a check; else what there is."""
+    if not isinstance(opened.subject, BundleSubject):
+        return opened.subject
+    from fovea.explain.network_subject import NetworkSubject  # torch, from here on
+
+    try:
+        return NetworkSubject(network_of(opened.subject.bundle), task=opened.subject.bundle.task)
+    except BundleError:
+        return opened.subject
 
 
 def _asked(pictures: Sequence[Any]) -> list[tuple[str, Any]]:
@@ -289,8 +324,13 @@ def _arrays(given: Any) -> Sequence[Any]:
 
 def _target(asked: str | int | None, subject: Subject) -> int | None:
     """The number of a class, from its name or its number."""
-    if asked is None or isinstance(asked, int):
-        return asked
+    if asked is None:
+        return None
+    if not isinstance(asked, str):
+        try:
+            return operator.index(asked)
+        except TypeError as error:
+            raise InputError("that is no class", got=repr(asked), expected="its name, or its number from 0", fix="name it") from error
     names = subject.class_names
     if asked in names:
         return names.index(asked)

@@ -43,6 +43,23 @@ def save_rate_curve(rates: Sequence[float], losses: Sequence[float], suggested: 
     return _save(figure, path)
 
 
+def save_check_curves(rows: Sequence[Json], path: Path) -> Path:
+    """The answer while the hottest places are shown first, and covered first: `rows` of a check of explanations, side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDE, _HIGH), layout="constrained")
+    said = {"insertion": "hottest places made sharp first", "deletion": "hottest places covered first"}
+    for axes, (kind, label) in zip(figure.subplots(1, 2, sharey=True), said.items(), strict=True):
+        for row, style in zip(rows, ("-", "--", ":"), strict=False):
+            axes.plot(
+                row["curves"]["shares"], row["curves"][kind]["scores"], style, label=f"{row['method']}: {row['curves'][kind]['area']:.3f}"
+            )
+        axes.set(title=f"{kind}: {label}", xlabel="share of the picture", ylabel="mean answer", ylim=(0, 1))
+        axes.grid(alpha=0.3)
+        axes.legend(title="area")
+    return _save(figure, path)
+
+
 def _save(figure: object, path: Path) -> Path:
     buffer = BytesIO()
     figure.savefig(buffer, dpi=_DPI, format="png")  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         purpose="for Vision Transformers: where attention leads back to, whatever the class",
         source="Abnar and Zuidema 2020, arXiv:2005.00928",
         needs=("attention",),
+        tells="seen",
     )
 )
 def attention_rollout(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:

@@ -16,6 +16,7 @@ from fovea.types import Floats
         purpose="what the network sees at all, whatever the class: it follows no score",
         source="Muhammad and Yeasin 2020, arXiv:2008.00299",
         needs=("maps",),
+        tells="seen",
     )
 )
 def eigencam(subject: Subject, pixels: Any, target: int, *, seed: int = 0) -> Floats:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         purpose="the plainest: which pixels change the score, if they change a little",
         source="Simonyan et al. 2013, arXiv:1312.6034",
         needs=("gradients",),
+        tells="matters",
     )
 )
 def gradients(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:

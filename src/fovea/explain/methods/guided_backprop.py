@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         purpose="sharp drawings of what is seen; they hardly depend on the class (Adebayo et al. 2018), so do not judge an answer by them",
         source="Springenberg et al. 2014, arXiv:1412.6806",
         needs=("gradients", "relus"),
+        tells="matters",
     )
 )
 def guided_backprop(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:

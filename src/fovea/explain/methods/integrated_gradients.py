@@ -17,13 +17,13 @@ _STEPS = 32  # of a Gauss-Legendre quadrature; the paper takes 20 to 300 equal s
 
 @METHODS.add(
     MethodInfo(
-        purpose="shares the score out among the pixels: their sum is the score less a black picture's",
+        purpose="shares the score out among the pixels: their sum is the score less a black picture's (of prepared floats, of zeros)",
         source="Sundararajan et al. 2017, arXiv:1703.01365",
         needs=("gradients",),
     )
 )
 def integrated_gradients(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
-    """Each pixel's share of score(picture) - score(black), summed over colours: (H, W), signed."""
+    """Each pixel's share of score(picture) - score(black), summed over colours: (H, W), signed. Of a float picture the zeros stand for black."""
     import torch
 
     x, black = subject.input(pixels[None]), subject.input(np.zeros_like(pixels)[None])

@@ -18,6 +18,7 @@ _COPIES, _NOISE = 25, 0.15  # the paper: 50 at most bring anything, and 10 to 20
         purpose="gradients with less speckle: their mean over 25 noisy copies",
         source="Smilkov et al. 2017, arXiv:1706.03825",
         needs=("gradients",),
+        tells="matters",
     )
 )
 def smoothgrad(subject: NetworkSubject, pixels: Any, target: int, *, seed: int = 0) -> Floats:
