@@ -98,8 +98,8 @@ def _teachers(out: Path) -> dict[str, Path]:
     options = {"backbone": "mobilenet_v2", "weights": str(shared(WEIGHTS)), "image_size": TEACHER_PX}
     if not (probe / "metrics.json").exists():
         fovea.train(str(out / "pictures" / "most.csv"), out=str(probe), strategy="probe", **options)  # type: ignore[arg-type]
-    if not imagenet.exists():
-        bundle(**options, classes="imagenet_1k", out=str(imagenet))  # type: ignore[arg-type]
+    if not (imagenet / "bundle.json").exists():
+        bundle(**options, classes="imagenet_1k", out=str(imagenet), overwrite=True)  # type: ignore[arg-type]
     return {"probe": probe, "imagenet": imagenet}
 
 
@@ -110,7 +110,9 @@ def learn(out: Path) -> list[Path]:
     teachers = _teachers(out)
     students = [out / f"student{number}" for number, _ in enumerate(STAGES, 1)]
     for number, (stage, student) in enumerate(zip(STAGES, students, strict=True)):
-        if not (student / "metrics.json").exists():
+        if (student / "metrics.json").exists():
+            _check_same(stage, student)
+        else:
             fovea.distill(
                 str(teachers[stage.teacher]),
                 str(out / "pictures" / f"{stage.table}.csv"),
@@ -127,7 +129,32 @@ def learn(out: Path) -> list[Path]:
     return students
 
 
-def write(students: list[Path], kept_out: list[str], onnx: Path, score: str) -> Path:
+def _check_same(stage: Stage, student: Path) -> None:
+    """A finished student must be this stage's: its passport says so."""
+    made = json.loads((student / "checkpoint" / "settings.json").read_text())["settings"]
+    wanted = {"image_size": stage.size_px} | {name: value for name, value in stage._asdict().items() if name in made and name != "teacher"}
+    if other := {name: made[name] for name, value in wanted.items() if made[name] != value}:
+        sys.exit(f"{student} was made with {other}, and this stage has {wanted}: take it away, or choose another --out")
+
+
+def _hours(student: Path) -> float:
+    """Of learning: the epochs' own seconds, so that stops do not count."""
+    with open(student / "history.csv", newline="", encoding="utf-8") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file)) / 3600
+
+
+def _score(weights: Path) -> str:
+    """What linear probes make of the weights, on validation pictures: test pictures are asked once, by the benchmark."""
+    from benchmarks.questions.packaged import on_validation
+
+    found = on_validation(str(weights), (SIZE_PX, 128))
+    said = "; ".join(f"{data} {right / n:.1%} at {side} px (n = {n:,})" for data, side, right, n in found)
+    return (
+        f"linear probes on frozen embeddings, validation pictures: {said}. Test pictures, with intervals: benchmarks/RESULTS.md, packaged"
+    )
+
+
+def write(students: list[Path], kept_out: list[str], onnx: Path) -> Path:
     """The weights as float16 with their passport into the package, and their ONNX form beside the student."""
     from fovea.engines.to_onnx import half_weights, module_to_onnx
     from fovea.models.backbone import BACKBONES, create_backbone, normalisation
@@ -146,7 +173,7 @@ def write(students: list[Path], kept_out: list[str], onnx: Path, score: str) -> 
     mean, std = normalisation(BACKBONES["fovea_tiny"].info, found.passport)
     body = PixelBackbone(backbone, mean, std)
     metrics = [json.loads((student / "metrics.json").read_text()) for student in students]
-    hours, num_learned = sum(each["timing"]["total_s"] for each in metrics) / 3600, metrics[-1]["num_files"]["train"]
+    hours, num_learned = sum(map(_hours, students)), metrics[-1]["num_files"]["train"]
     seeds = ", ".join(str(stage.seed) for stage in STAGES)
     epochs = ", ".join(f"{stage.epochs} at {stage.size_px} px" for stage in STAGES)
     passport = Passport(
@@ -155,10 +182,11 @@ def write(students: list[Path], kept_out: list[str], onnx: Path, score: str) -> 
         licence="Apache-2.0 for these numbers; the pictures that they were learned from are ImageNet's (Tiny-ImageNet), are not Fovea's, and are not in the package",
         trained_on=(
             f"{num_learned:,} pictures of 64 px, 180 classes of Tiny-ImageNet, from the answers of MobileNetV2 (ImageNet weights of the folder `shared`), with a probe on "
-            f"these classes and then with its own 1,000; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}, {hours:.1f} hours on 2 cores. Never seen: {', '.join(kept_out)}"
+            f"these classes and then with its own 1,000; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}, {hours:.1f} hours on 2 cores. Never seen, drawn by the seed {SEED}: {', '.join(kept_out)} "
+            "(no picture of them; the teacher's thousand answers, which were learned too, have a place for each of them)"
         ),
         image_size_px=SIZE_PX,
-        score=score,
+        score=_score(students[-1]),
         backbone="fovea_tiny",
         options=dict(backbone.made_with),
         mean=mean,
@@ -174,11 +202,10 @@ def main() -> None:
     parser.add_argument(
         "--out", required=True, help="a folder for the pictures, the teacher and the student; it is gone on with where it is there"
     )
-    parser.add_argument("--score", default="see benchmarks/RESULTS.md, packaged", help="what the passport says of how well they do")
     asked = parser.parse_args()
     out = Path(asked.out)
     kept_out = unpack(out / "pictures")
-    place = write(learn(out), kept_out, out / "fovea_tiny.onnx", asked.score)
+    place = write(learn(out), kept_out, out / "fovea_tiny.onnx")
     print(f"{place}: {place.stat().st_size:,} bytes; {out / 'fovea_tiny.onnx'}: {(out / 'fovea_tiny.onnx').stat().st_size:,} bytes")
 
 

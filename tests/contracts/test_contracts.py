@@ -106,6 +106,7 @@ COMMANDS = {
         "layer",
         "class_",
         "check",
+        "boxes",
         "view",
         "stage",
         "channel",

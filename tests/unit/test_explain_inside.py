@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,19 @@ def test_examples_are_named_and_drawn(probe_run: Run, photo: str, tmp_path: Path
     [drawing] = found.inside.written
     assert Image.open(drawing).size[0] > 1000
     assert f"{photo}: {row['answer']}" in found.to_text()
+
+
+def test_channels_are_shown_with_what_was_learned_from(probe_run: Run, tmp_path: Path) -> None:
+    found = fovea.explain(str(probe_run.path), view="channels", channel=0, out=str(tmp_path / "out"))
+    learned = load_bundle(probe_run.bundle).neighbours
+    assert learned is not None
+    shown = [each["path"] for each in found.to_json()["channels"]]
+    assert len(shown) == 5
+    assert set(shown) <= set(learned.paths)
+    alone = shutil.copytree(probe_run.path, tmp_path / "run")
+    (alone / "checkpoint" / "settings.json").unlink()
+    with pytest.raises(InputError, match="there are none"):
+        fovea.explain(str(alone), view="channels", out=str(tmp_path / "x"))
 
 
 def test_views_of_a_run(probe_run: Run, photo: str, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from fovea.explain.drawing import ColourMap, animation, contact_sheet, overlay, 
 from fovea.explain.opening import Opened
 from fovea.explain.path import integrated_path, path_frames
 from fovea.files import printable, ready_folder, write_atomic, write_json
-from fovea.report.plots import save_check_curves
 from fovea.types import Floats, Pixels
 
 _NO_MAP = np.zeros((0, 0), np.float32)
@@ -67,6 +66,8 @@ class Sheets:
     def finish(self, check: Check | None = None) -> None:
         """Writes the contact sheet of the first of them, where there are several, and the curves of a check."""
         if check is not None:
+            from fovea.report.plots import save_check_curves  # the pages of reports, which a server does without
+
             self.further.append(_CURVES)
             save_check_curves(check.to_json()["rows"], self._folder / _CURVES)
         if len(self._tiles) < 2:

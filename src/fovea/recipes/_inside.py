@@ -23,8 +23,8 @@ from fovea.types import Pixels
 if TYPE_CHECKING:
     from fovea.models.network import PixelBackbone
 
-EXAMPLES = "examples"
-_EACH, _THUMB_PX = 5, 180
+EXAMPLES, _OF_TRAINING = "examples", "channels"  # without pictures, the latter looks at those that the network learned from
+_EACH, _THUMB_PX, _MOST_LEARNED = 5, 180, 500
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def look(
     if not isinstance(model, str | Path | Bundle):
         raise InputError(
             "a view shows a run or a bundle", got=type(model).__name__, expected="a run folder, a bundle folder or a .fovea file",
-            fix="for a network in memory: fovea.explain.view.look_inside",
+            fix="make one of it: fovea train, or fovea bundle; fovea.explain without view= explains a network in memory",
         )  # fmt: skip
     if wrong := [each for each in pictures if not isinstance(each, str | os.PathLike | list | tuple)]:
         raise InputError(
@@ -102,6 +102,8 @@ def look(
             shown.append((reader.path, pixels))
             cautions += [f"caution: {reader.path}: {caution}"] if (caution := bundle.caution(min(size_px))) else []
             bar.advance(1)
+    if view == _OF_TRAINING and not shown:
+        shown = _learned_from(bundle)
     if view == EXAMPLES:
         found = show_examples(bundle, shown, out)
         return replace(found, facts=found.facts | {"cautions": cautions}, lines=(*found.lines, *cautions))
@@ -200,13 +202,23 @@ def show_examples(bundle: Bundle, pictures: Sequence[tuple[str, Pixels]], out: s
     return Inside(EXAMPLES, tuple(written), facts, tuple(lines))
 
 
-def _training_pictures(bundle: Bundle, paths: Sequence[str]) -> dict[str, Pixels]:
+def _learned_from(bundle: Bundle) -> list[tuple[str, Pixels]]:
+    """Up to 500 of the pictures that the bundle remembers learning from, as the model sees them; none where they are gone."""
+    preprocessing, known = bundle.info.preprocessing, bundle.neighbours.paths if bundle.neighbours else ()
+    chosen = known[:: max(1, -(-len(known) // _MOST_LEARNED))]
+    with Progress("reading training pictures", total=len(chosen)) as bar:
+        found = _training_pictures(bundle, chosen, min_side_px=preprocessing.min_side_px)
+        bar.advance(len(chosen))
+    return [(path, preprocessing.apply(pixels)) for path, pixels in sorted(found.items())]
+
+
+def _training_pictures(bundle: Bundle, paths: Sequence[str], *, min_side_px: int = _THUMB_PX) -> dict[str, Pixels]:
     """Those of the training pictures that can still be read where the run around the bundle says that they were."""
     folder = bundle.path if (bundle.path / "bundle.json").is_file() else bundle.path / "bundle"
     try:
         settings = json.loads((folder.resolve().parent / "checkpoint" / "settings.json").read_bytes())["settings"]
         with open_source(settings["data"], seed=settings["seed"]) as source:
             at = {item.path: item for item in source.items}
-            return {path: decode(source.read(at[path]), path=path, min_side_px=_THUMB_PX).pixels for path in set(paths) if path in at}
+            return {path: decode(source.read(at[path]), path=path, min_side_px=min_side_px).pixels for path in set(paths) if path in at}
     except (OSError, ValueError, KeyError, TypeError, FoveaError):  # a bundle that has travelled knows no pictures
         return {}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from fovea.bundle.archive import read_files
 from fovea.bundle.bundle import load_bundle
 from fovea.bundle.format import TrainingData
 from fovea.data import open_source
@@ -16,7 +17,7 @@ from fovea.engines.to_onnx import module_to_onnx
 from fovea.errors import InputError
 from fovea.evaluation.answers import Answering
 from fovea.export.bundles import Trained, write_bundle
-from fovea.files import check_outside
+from fovea.files import check_outside, hash_bytes
 from fovea.losses.distillation import distillation
 from fovea.metrics.intervals import wilson
 from fovea.models.backbone import count_parameters
@@ -160,6 +161,7 @@ def distill(
         # Whoever is smaller sees the same picture, made smaller.
         with watch("train_s"), kept.pictures.store:
             expert = Teacher(bundle, kept.batches(train[:_NUM_SPREAD], view_px, batch_size=batch_size))
+            model_hash = hash_bytes(read_files(bundle.path)["model.onnx"])
             with drawn_from(seed):
                 learner = Student(body, num_features=expert.num_features, num_classes=expert.num_classes)
             asked = Taught(kept.batches(watched, view_px, batch_size=batch_size), expert, size_px)
@@ -172,7 +174,7 @@ def distill(
                     learner, shown_to_it, kept.batches(watched, size_px, batch_size=batch_size, targets=answers),
                     method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
                     goal=Goal(loss, loss, answer=lambda values: values[:, expert.num_features :].argmax(1)), checkpoint=run.checkpoint,
-                    key=f"{kept.key(train)} {bundle.info.training_data.hash} {view_px} {augment} {views} {weights_hash(body.backbone)}",
+                    key=f"{kept.key(train)} {model_hash} {view_px} {augment} {views} {weights_hash(body.backbone)}",
                 )  # fmt: skip
             shown = next(kept.batches(train, size_px, batch_size=batch_size).epoch(0))[0].astype(np.uint8, copy=False)
         with watch("export_s"):

@@ -12,7 +12,11 @@ _CHANNELS, _PICTURES = 6, 5
 
 
 @VIEWS.add(
-    ViewInfo(shows="the pictures to which a channel answers most strongly", needs_pictures=True, source="Zeiler and Fergus 2014, figure 2")
+    ViewInfo(
+        shows="the pictures, by default of those learned from, to which a channel answers most strongly",
+        needs_pictures=True,
+        source="Zeiler and Fergus 2014, figure 2",
+    )
 )
 def channels(asked: Asked) -> Seen:
     """For a channel of a stage (the last, unless one is named) the five pictures with its strongest answers, and where in them.
