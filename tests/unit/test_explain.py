@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.foreign import Gives, Own
 from torch import nn
 from torch.nn import functional as F
 
