@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -461,5 +462,6 @@ def test_the_package_ships_weights_that_answer_as_when_they_were_measured() -> N
     assert "n01698640" not in found.passport.trained_on
     for word in ("ImageNet", "not in the package"):
         assert word in found.passport.licence
-    for word in ("make_fovea_tiny.py", "seed", "hours", "Never seen: American alligator"):
+    for word in ("make_fovea_tiny.py", "seeds", "hours", "Never seen, drawn by the seed", "American alligator", "its own 1,000"):
         assert word in found.passport.trained_on
+    assert re.search(r"cats_dogs 9\d\.\d% at \d+ px \(n = 1,000\); 20 held-out classes .*; digits 9\d", found.passport.score)
