@@ -24,10 +24,16 @@ def text_of(report: Path) -> str:
 
 
 def shuffled(folder: Path, count: int, to: Path) -> Path:
-    """The pictures of two classes in a table, their labels dealt out at random."""
-    paths = sorted(path for path in folder.rglob("*.png"))
-    rng = np.random.default_rng(0)
-    paths = [paths[i] for i in rng.permutation(len(paths))[:count]]
+    """The pictures of two classes in a table, their labels dealt out at random.
+
+    They lie beside the table, under names that are the same each time: which picture is hidden goes by its path, and one draw in twenty would be no draw
+    to be tested by.
+    """
+    found, rng = sorted(path for path in folder.rglob("*.png")), np.random.default_rng(1)
+    paths = [f"pictures/{number:03}.png" for number in range(count)]
+    (to.parent / "pictures").mkdir()
+    for path, i in zip(paths, rng.permutation(len(found))[:count], strict=True):
+        shutil.copy(found[i], to.parent / path)
     labels = rng.permutation(np.arange(count) % 2)
     with open(to, "w", newline="") as file:
         rows = [(path, ("left", "right")[label]) for path, label in zip(paths, labels, strict=True)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fovea.report.charts import Chart
 from fovea.report.data import Json, ReportData
 from fovea.report.figures import Series, line_chart
+from fovea.report.honest import honest
 from fovea.report.measured import Measured
 from fovea.report.words import count, percent, share
 
@@ -64,8 +65,16 @@ def _told(data: ReportData, curve: Json, result: Measured | None) -> str:
     )
     if not more:
         return f"{seen} What more {data.noun}s would bring cannot be told: {curve['note']}."
-    if result is not None and last["accuracy_ci95"][0] <= max(result.guess_accuracy or 0.0, 1 / max(len(data.class_names), 1)):
-        return f"{seen} That is no better than guessing, so nothing suggests that more {data.noun}s of this kind would help."
+    guess = max(result.guess_accuracy or 0.0, 1 / max(len(data.class_names), 1)) if result else 0.0
+    figure = honest(data, result)  # what was chosen on the training pictures flatters their curve: the measured figure has the last word
+    if result is not None and (last["accuracy_ci95"][0] <= guess or (figure is not None and figure.known and not figure.learned)):
+        better = last["accuracy_ci95"][0] > guess
+        why = (
+            f"On {data.noun}s that it did not learn from it was not shown to be better than guessing"
+            if better
+            else "That is no better than guessing"
+        )
+        return f"{seen} {why}, so nothing suggests that more {data.noun}s of this kind would help."
     said = " ".join(
         f"With {f['n'] - curve['now']:,} more {data.noun}s like these ({f['n']:,} to learn from), expect {_gain(f)}." for f in more
     )
