@@ -115,8 +115,8 @@ def explain(
             and heat by chance. Ten or more pictures are needed to tell; it takes about a minute.
         boxes: With --check: a table of where the things lie, path,x0,y0,x1,y1 (and label) in pixels of the photos. How often the hottest
             place lies in a box of the class that is explained, and how much of the heat, are then measured too.
-        view: Look inside instead: "filters", "maps", "channels" (without pictures, among those learned from), "deconvnet", "receptive_field", or "examples", the training pictures that
-            speak for and against each answer.
+        view: Look inside instead: "filters", "maps", "channels" (without pictures, among those learned from), "deconvnet",
+            "receptive_field", or "examples", the training pictures that speak for and against each answer.
         stage, channel: Of a view: which feature map (0 is the finest) and which of its channels; by default the view's own choice.
         colours: Of the heat; each can be told apart by colour-blind people, and in grey.
         animate: Also draw the way of integrated gradients as a moving picture, where the network's weights are at hand.
