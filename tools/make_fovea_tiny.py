@@ -4,15 +4,14 @@
 
 trains, goes on where it was stopped, and then writes the weights into the package and their ONNX form into the folder. It needs the real data (`../shared`, or the
 folder that FOVEA_TEST_DATA names). Twenty classes, drawn by the seed below, are kept out of all of it, so that they can be asked about afterwards
-(`benchmarks/run.py packaged`).
+(`benchmarks/run.py packaged`). Where the folder holds the weights of an earlier stage as `studentN.safetensors`, they are gone on with.
 """
 
 import argparse
 import csv
 import json
-import random
+import re
 import sys
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ if str(ROOT) not in sys.path:
     sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from benchmarks.harness.places import WEIGHTS, shared  # noqa: E402
+from benchmarks.harness.tiny import drawn, extract, labels, names_of, pictures_of, write_table  # noqa: E402
 
-DATA = "data/tiny_imagenet_36k.zip"
 SEED, NUM_HELD_OUT = 20261122, 20
 TEACHER_PX, SIZE_PX = 160, 80
 
@@ -51,6 +50,8 @@ class Stage(NamedTuple):
     epochs: int
     lr: float
     seed: int
+    embedding_weight: float = 1.0
+    precision: str = "float32"
 
 
 STAGES = (
@@ -60,73 +61,61 @@ STAGES = (
 )
 
 
-def held_out(archive: zipfile.ZipFile) -> list[str]:
+def held_out() -> list[str]:
     """The classes that no weights of the package have seen."""
-    labels = sorted({name.split("/")[1] for name in archive.namelist() if name.count("/") == 2})
-    return sorted(random.Random(SEED).sample(labels, NUM_HELD_OUT))
+    return drawn(SEED, NUM_HELD_OUT)
 
 
-def unpack(folder: Path) -> list[str]:
-    """The pictures of the other classes, with the tables of them; gives the names of the classes that are kept out."""
+def unpack(folder: Path) -> None:
+    """The pictures of the other classes, with the tables of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(shared(DATA)) as archive:
-        kept_out = held_out(archive)
-        pictures = [(name, *name.split("/")[:2]) for name in sorted(archive.namelist()) if name.count("/") == 2 and not name.endswith("/")]
-        pictures = [each for each in pictures if each[2] not in kept_out]
-        for title, table in TABLES.items():
-            if (folder / f"{title}.csv").exists():
-                continue
-            rows, seen = [], dict[str, int]()
-            for name, side, label in pictures:
-                if side in table.sides:
-                    archive.extract(name, folder)
-                    place = seen.get(label, 0)
-                    seen[label] = place + (side == "train")
-                    rows.append((name, label, "validation" if side == "train" and place in table.choosing else "train"))
-            with open(folder / f"{title}.csv", "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([("path", "label", "split"), *rows])
-        names = json.loads(archive.read("classes.json"))
-    return [str(names[label]).split(",")[0] for label in kept_out]
+    pictures = pictures_of(set(labels()) - set(held_out()))
+    for title, table in TABLES.items():
+        if not (folder / f"{title}.csv").exists():
+            taken = [picture for picture in pictures if picture.side in table.sides]
+            extract(taken, folder)
+            rows = [
+                (each.path, each.label, "validation" if each.side == "train" and each.place in table.choosing else "train")
+                for each in taken
+            ]
+            write_table(rows, folder / f"{title}.csv")
 
 
-def _teachers(out: Path) -> dict[str, Path]:
-    """MobileNetV2 with a probe of these classes, and as it is."""
+def _teacher(name: str, out: Path) -> Path:
+    """MobileNetV2 with a probe of these classes ("probe"), or as it is ("imagenet")."""
     import fovea
     from fovea.recipes.bundle import bundle
 
-    probe, imagenet = out / "teacher", out / "teacher_imagenet"
     options = {"backbone": "mobilenet_v2", "weights": str(shared(WEIGHTS)), "image_size": TEACHER_PX}
-    if not (probe / "metrics.json").exists():
-        fovea.train(str(out / "pictures" / "most.csv"), out=str(probe), strategy="probe", **options)  # type: ignore[arg-type]
-    if not (imagenet / "bundle.json").exists():
-        bundle(**options, classes="imagenet_1k", out=str(imagenet), overwrite=True)  # type: ignore[arg-type]
-    return {"probe": probe, "imagenet": imagenet}
+    if name == "probe":
+        made = out / "teacher"
+        if not (made / "metrics.json").exists():
+            fovea.train(str(out / "pictures" / "most.csv"), out=str(made), strategy="probe", **options)  # type: ignore[arg-type]
+    else:
+        made = out / "teacher_imagenet"
+        if not (made / "bundle.json").exists():
+            bundle(**options, classes="imagenet_1k", out=str(made), overwrite=True)  # type: ignore[arg-type]
+    return made
 
 
 def learn(out: Path) -> list[Path]:
-    """The teachers and their student, stage by stage; gives the student's runs."""
+    """The student, stage by stage; gives its runs, behind the weights of an earlier stage where they lie in the folder."""
     import fovea
 
-    teachers = _teachers(out)
-    students = [out / f"student{number}" for number, _ in enumerate(STAGES, 1)]
-    for number, (stage, student) in enumerate(zip(STAGES, students, strict=True)):
+    names = [f"student{number}" for number, _ in enumerate(STAGES, 1)]
+    made = [out / f"{name}.safetensors" for name in names if (out / f"{name}.safetensors").exists()][-1:]
+    begin = names.index(made[0].stem) + 1 if made else 0
+    for stage, student in zip(STAGES[begin:], [out / name for name in names[begin:]], strict=True):
         if (student / "metrics.json").exists():
             _check_same(stage, student)
         else:
+            options = {name: value for name, value in stage._asdict().items() if name not in ("teacher", "table", "size_px")}
+            teacher, pictures = _teacher(stage.teacher, out), out / "pictures" / f"{stage.table}.csv"
             fovea.distill(
-                str(teachers[stage.teacher]),
-                str(out / "pictures" / f"{stage.table}.csv"),
-                out=str(student),
-                student="fovea_tiny",
-                weights=str(students[number - 1]) if number else "none",
-                image_size=stage.size_px,
-                augment=stage.augment,
-                views=stage.views,
-                epochs=stage.epochs,
-                lr=stage.lr,
-                seed=stage.seed,
-            )
-    return students
+                str(teacher), str(pictures), out=str(student), student="fovea_tiny", weights=str(made[-1]) if made else "none", image_size=stage.size_px, **options
+            )  # fmt: skip
+        made.append(student)
+    return made
 
 
 def _check_same(stage: Stage, student: Path) -> None:
@@ -138,7 +127,12 @@ def _check_same(stage: Stage, student: Path) -> None:
 
 
 def _hours(student: Path) -> float:
-    """Of learning: the epochs' own seconds, so that stops do not count."""
+    """Of learning: the epochs' own seconds, so that stops do not count; of weights what their passport says."""
+    if not student.is_dir():
+        from fovea.models.weights import resolve_weights
+
+        told = re.search(r"([0-9.]+) hours on 2 cores", resolve_weights("fovea_tiny", str(student)).passport.trained_on)
+        return float(told[1]) if told else float("nan")
     with open(student / "history.csv", newline="", encoding="utf-8") as file:
         return sum(float(row["seconds"]) for row in csv.DictReader(file)) / 3600
 
@@ -154,7 +148,7 @@ def _score(weights: Path) -> str:
     )
 
 
-def write(students: list[Path], kept_out: list[str], onnx: Path) -> Path:
+def write(students: list[Path], onnx: Path) -> Path:
     """The weights as float16 with their passport into the package, and their ONNX form beside the student."""
     from fovea.engines.to_onnx import half_weights, module_to_onnx
     from fovea.models.backbone import BACKBONES, create_backbone, normalisation
@@ -172,8 +166,8 @@ def write(students: list[Path], kept_out: list[str], onnx: Path) -> Path:
             tensor.copy_(tensor.half())  # as the file keeps it
     mean, std = normalisation(BACKBONES["fovea_tiny"].info, found.passport)
     body = PixelBackbone(backbone, mean, std)
-    metrics = [json.loads((student / "metrics.json").read_text()) for student in students]
-    hours, num_learned = sum(map(_hours, students)), metrics[-1]["num_files"]["train"]
+    num_learned = json.loads((students[-1] / "metrics.json").read_text())["num_files"]["train"]
+    hours, kept_out = sum(map(_hours, students)), [name.split(",")[0] for name in names_of(held_out())]
     seeds = ", ".join(str(stage.seed) for stage in STAGES)
     epochs = ", ".join(f"{stage.epochs} at {stage.size_px} px" for stage in STAGES)
     passport = Passport(
@@ -204,8 +198,8 @@ def main() -> None:
     )
     asked = parser.parse_args()
     out = Path(asked.out)
-    kept_out = unpack(out / "pictures")
-    place = write(learn(out), kept_out, out / "fovea_tiny.onnx")
+    unpack(out / "pictures")
+    place = write(learn(out), out / "fovea_tiny.onnx")
     print(f"{place}: {place.stat().st_size:,} bytes; {out / 'fovea_tiny.onnx'}: {(out / 'fovea_tiny.onnx').stat().st_size:,} bytes")
 
 

@@ -2,24 +2,21 @@
 
 import csv
 import json
-import random
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.harness.places import PHOTOS, WEIGHTS, shared
+from benchmarks.harness.tiny import drawn, extract, pictures_of
 
 if TYPE_CHECKING:
     from fovea.types import Floats, Ints
 
 IMAGENET = "data/imagenet_samples"
 IMAGENET_CLASSES = "data/imagenet_classes.json"
-TINY = "data/tiny_imagenet_36k.zip"
 
 _SEED = 0
 _NUM_KNOWN, _NUM_STRANGE = 20, 40  # classes of Tiny-ImageNet
-_FIRST_WATCHED = 162  # of the 180 training pictures of a class; the tenth behind it is validation
 _CATS_AND_DOGS = (range(151, 269), range(281, 286))  # places of the dogs' breeds and the domestic cats in ImageNet's order
 
 
@@ -65,22 +62,12 @@ def cats_dogs_and_others() -> Rows:
 
 def tiny_imagenet(folder: Path) -> Rows:
     """20 classes of Tiny-ImageNet, drawn by a seed, as the question `tiny_imagenet` draws them; and 40 others as strange ones, at 160 px."""
-    with zipfile.ZipFile(shared(TINY)) as archive:
-        names = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
-        labels = sorted({name.split("/")[-2] for name in names})
-        known = set(random.Random(_SEED).sample(labels, _NUM_KNOWN))
-        strange = set(random.Random(_SEED + 1).sample(sorted(set(labels) - known), _NUM_STRANGE))
-        items, seen = list[tuple[str, str, str]](), dict[str, int]()
-        for name in names:
-            side, label = name.split("/")[-3:-1]
-            if label in known:
-                seen[label] = seen.get(label, 0) + (side == "train")
-                items.append((name, label, "test" if side != "train" else "train" if seen[label] <= _FIRST_WATCHED else "validation"))
-            elif label in strange and side != "train":
-                items.append((name, "", "strange"))
-        for name, _, _ in items:
-            archive.extract(name, folder)
-    return _embedded([(str(folder / name), label, split) for name, label, split in items], size_px=160)
+    known = drawn(_SEED, _NUM_KNOWN)
+    strange = drawn(_SEED + 1, _NUM_STRANGE, without=known)
+    pictures = [picture for picture in pictures_of({*known, *strange}) if picture.label in known or picture.split == "test"]
+    extract(pictures, folder)
+    rows = [(picture.label, picture.split) if picture.label in known else ("", "strange") for picture in pictures]
+    return _embedded([(str(folder / picture.path), *row) for picture, row in zip(pictures, rows, strict=True)], size_px=160)
 
 
 def _embedded(items: list[tuple[str, str, str]], *, size_px: int) -> Rows:

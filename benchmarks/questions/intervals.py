@@ -4,9 +4,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.embedded import TINY, Rows, cats_and_dogs, tiny_imagenet
+from benchmarks.harness.embedded import Rows, cats_and_dogs, tiny_imagenet
 from benchmarks.harness.figures import Answer, Figure, Limit, Options, share
 from benchmarks.harness.places import PHOTOS, WEIGHTS
+from benchmarks.harness.tiny import TINY
 
 if TYPE_CHECKING:
     from fovea.tasks import Task

@@ -1,22 +1,21 @@
 """What the backbone in the package sees: linear probes on frozen embeddings, beside random weights, handcrafted features and larger networks."""
 
-import csv
 import json
 import sys
 import tempfile
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.make_fovea_tiny import DATA, held_out
+from tools.make_fovea_tiny import held_out
 
 from benchmarks.harness.child import measured, our_environment
 from benchmarks.harness.figures import Answer, Figure, Limit, Options, repeated, share
 from benchmarks.harness.places import PHOTOS, WEIGHTS, Skip, shared
+from benchmarks.harness.tiny import TINY, names_of, write_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +30,7 @@ ASKS = (
 )
 REPEATS = 5
 _SQUEEZENET = "weights/squeezenet1_0_imagenet.safetensors"
-NEEDS = (PHOTOS, WEIGHTS, _SQUEEZENET, DATA)
+NEEDS = (PHOTOS, WEIGHTS, _SQUEEZENET, TINY)
 
 _OURS, _RANDOM = "fovea_tiny", "fovea_tiny, random weights"
 _TEACHER = "mobilenet_v2, the teacher"
@@ -78,7 +77,7 @@ def measure(options: Options) -> Answer:
     right: dict[tuple[str, str], tuple[int, int]] = {}
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
         folder = Path(name)
-        for task, data in ((_CATS_DOGS, str(shared(PHOTOS))), (_NEW, str(_write_held_out(folder))), (_DIGITS, "digits")):
+        for task, data in ((_CATS_DOGS, str(shared(PHOTOS))), (_NEW, str(write_split(held_out(), folder))), (_DIGITS, "digits")):
             pictures = _Labelled(data)
             for way in ways:
                 shares = {side: pictures.probe(way, side, "validation") for side in way.sides_px}
@@ -116,7 +115,7 @@ def measure(options: Options) -> Answer:
         "SqueezeNet and MobileNetV2 have learned from ImageNet, which holds cats, dogs and the held-out classes: they have seen them. fovea_tiny has seen no picture of "
         "the held-out classes, and no photo of cats_dogs; but its teacher knows these classes: the embedding and the thousand probabilities that fovea_tiny learned to give for pictures of "
         "the other 180 classes have places for them, and some breeds are among those 180.",
-        f"Held out, drawn by the seed in tools/make_fovea_tiny.py: {', '.join(_names())}. For the probes 162 pictures a class learn, 18 choose, the 30 of the official validation set are the test.",
+        f"Held out, drawn by the seed in tools/make_fovea_tiny.py: {', '.join(name.split(',')[0] for name in names_of(held_out()))}. For the probes 162 pictures a class learn, 18 choose, the 30 of the official validation set are the test.",
         "Each way's side in pixels is the one with the best share of the validation pictures: " + "; ".join(chosen) + ".",
         f"Digits by cross-validation: {_FOLDS} folds of all pictures but the test split's, whose 277 are too few to tell them apart; each weights at their best "
         "side by the same folds, and the interval of their difference over the same pictures (Agresti and Min 2005).",
@@ -130,7 +129,7 @@ def on_validation(weights: str, sides_px: tuple[int, ...]) -> list[tuple[str, in
     """What probes make of other weights of our network, on validation pictures: data, side, how many are right, of how many."""
     found = []
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
-        for task, data in ((_CATS_DOGS, str(shared(PHOTOS))), (_NEW, str(_write_held_out(Path(name)))), (_DIGITS, "digits")):
+        for task, data in ((_CATS_DOGS, str(shared(PHOTOS))), (_NEW, str(write_split(held_out(), Path(name)))), (_DIGITS, "digits")):
             pictures, way = _Labelled(data), Way(_OURS, _OURS, weights, sides_px)
             found.append(max(((task, side, *pictures.probe(way, side, "validation")) for side in sides_px), key=lambda each: each[2]))
     return found
@@ -275,27 +274,6 @@ def _over_random(right: "dict[str, tuple[int, npt.NDArray[np.bool_]]]") -> list[
         Figure(f"{title}: ours over random weights, picture by picture", (only - only_random) / n, low, high, n, "pictures", "%"),
         Figure(f"{title}: lower end of that", low, low, low, n, "pictures", "%", Limit(0, "at least")),
     ]
-
-
-def _names() -> list[str]:
-    with zipfile.ZipFile(shared(DATA)) as archive:
-        names = json.loads(archive.read("classes.json"))
-        return [str(names[label]).split(",")[0] for label in held_out(archive)]
-
-
-def _write_held_out(folder: Path) -> Path:
-    """The pictures of the held-out classes and their table."""
-    table, seen = folder / "held_out.csv", dict[str, int]()
-    with zipfile.ZipFile(shared(DATA)) as archive, open(table, "w", newline="", encoding="utf-8") as file:
-        kept_out, rows = held_out(archive), csv.writer(file)
-        rows.writerow(["path", "label", "split"])
-        for name in sorted(archive.namelist()):
-            side, _, label = name.rpartition("/")[0].partition("/")
-            if label in kept_out:
-                archive.extract(name, folder)
-                seen[label] = seen.get(label, 0) + (side == "train")
-                rows.writerow([name, label, "test" if side != "train" else "train" if seen[label] <= 162 else "validation"])
-    return table
 
 
 def _write_onnx(folder: Path) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness.embedded import IMAGENET, IMAGENET_CLASSES, TINY, Rows, cats_dogs_and_others, tiny_imagenet
+from benchmarks.harness.embedded import IMAGENET, IMAGENET_CLASSES, Rows, cats_dogs_and_others, tiny_imagenet
 from benchmarks.harness.figures import Answer, Figure, Grid, Limit, Options, share
 from benchmarks.harness.places import PHOTOS, WEIGHTS
+from benchmarks.harness.tiny import TINY
 
 if TYPE_CHECKING:
     from fovea.types import Floats, Ints

@@ -2,26 +2,23 @@
 
 import csv
 import json
-import random
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.child import fovea
 from benchmarks.harness.figures import Answer, Figure, Grid, Options
 from benchmarks.harness.places import WEIGHTS, shared
+from benchmarks.harness.tiny import TINY, drawn, names_of, write_split
 
-_DATA = "data/tiny_imagenet_36k.zip"
 ASKS = (
     "On 20 classes of Tiny-ImageNet, 162 pictures a class: what does batch norm bring to Minception, what does regularisation bring to Inception v1, and how far is "
     "either from a transfer?"
 )
 REPEATS = 1
-NEEDS = (_DATA, WEIGHTS)
+NEEDS = (TINY, WEIGHTS)
 
 _NUM_CLASSES, _SEED = 20, 0
-_FIRST_WATCHED = 162  # of the 180 training pictures of a class; the tenth behind it is validation, as in the texts
 _LONG = ("--strategy", "scratch", "--batch-size", "64", "--epochs", "12")
 _PLATEAU = ("--schedule", "plateau", "--patience", "10")
 _PLAIN = ("--backbone", "googlenet:norm=response:auxiliary=false:dropout=0", "--image-size", "64", "--augment", "none", "--patience", "5")
@@ -55,7 +52,8 @@ def measure(options: Options) -> Answer:
     curves: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
         folder = Path(name)
-        classes = _unpack(folder)
+        classes = drawn(_SEED, _NUM_CLASSES)
+        write_split(classes, folder)
         for number, (title, (words, text)) in enumerate(_WAYS.items()):
             weights = ("--weights", str(shared(WEIGHTS))) if "mobilenet_v2" in words else ()
             fovea(["train", "table.csv", *words, *weights, "--out", f"run{number}"], cache=folder / "cache", folder=folder)
@@ -71,7 +69,7 @@ def measure(options: Options) -> Answer:
         figures=figures,
         grid=Grid(("curve of accuracy, epoch", *map(str, shown), "the texts, 200 classes"), [_cells(row, shown) for row in curves], curves),
         notes=[
-            f"Classes, drawn with seed {_SEED}: {', '.join(classes)}. 3,240 pictures learn, 360 are watched, 600 of the official validation set are the test.",
+            f"Classes, drawn with seed {_SEED}: {', '.join(names_of(classes))}. 3,240 pictures learn, 360 are watched, 600 of the official validation set are the test.",
             "MobileNetV2's weights have seen these very classes of ImageNet, of which Tiny-ImageNet is a part: its figure says nothing of new classes.",
             "The texts learn 200 classes from 500 pictures each: their figures are another task's, and stand there for the order of things.",
             "Minception's random crop of 56 from 64 px and its contrast are here the preset `standard`.",
@@ -79,27 +77,6 @@ def measure(options: Options) -> Answer:
         ],
         versions=metrics["versions"],
     )
-
-
-def _unpack(folder: Path) -> list[str]:
-    """Writes the pictures of the drawn classes and their table; gives the names of the classes."""
-    with zipfile.ZipFile(shared(_DATA)) as archive:
-        files = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
-        labels = sorted({name.split("/")[-2] for name in files})
-        chosen = sorted(random.Random(_SEED).sample(labels, _NUM_CLASSES))
-        names = json.loads(archive.read(next(name for name in archive.namelist() if name.endswith("classes.json"))))
-        with open(folder / "table.csv", "w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["path", "label", "split"])
-            seen: dict[str, int] = {}
-            for name in files:
-                side, label = name.split("/")[-3:-1]
-                if label in chosen:
-                    archive.extract(name, folder)
-                    seen[label] = seen.get(label, 0) + (side == "train")
-                    split = "test" if side != "train" else "train" if seen[label] <= _FIRST_WATCHED else "validation"
-                    table.writerow([name, label, split])
-    return [str(names.get(label, label)) for label in chosen]
 
 
 def _curves(title: str, history: list[dict[str, str]], text: str) -> list[dict[str, object]]:

@@ -87,6 +87,8 @@ COMMANDS = {
             "batch_size",
             "lr",
             "softness",
+            "embedding_weight",
+            "precision",
             "seed",
         ),
         "overwrite",

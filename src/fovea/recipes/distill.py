@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -29,7 +29,7 @@ from fovea.timing import Stopwatch
 from fovea.training.augment import augmentation_of
 from fovea.training.checkpoint import BEST
 from fovea.training.loop import Goal, fit
-from fovea.training.method import Method, Stopping
+from fovea.training.method import Method, Precision, Stopping
 from fovea.training.run import RunFolder, begin, open_run
 from fovea.training.settings import checked_as
 from fovea.training.teacher import Remembered, Student, Taught, Teacher
@@ -46,6 +46,8 @@ class DistillSettings(WeightsSettings):
     teacher: str
     student: str
     softness: float = Field(gt=0, le=100, allow_inf_nan=False)
+    embedding_weight: float = Field(ge=0, le=1e4, allow_inf_nan=False)
+    precision: Precision
     views: int = Field(ge=0, le=10_000)
 
 
@@ -103,6 +105,8 @@ def distill(
     batch_size: int = 64,
     lr: float = 2e-3,
     softness: float = 2.0,
+    embedding_weight: float = 1.0,
+    precision: Literal["float32", "bfloat16"] = "float32",
     seed: int = 0,
     overwrite: bool = False,
 ) -> Distilled:
@@ -125,6 +129,8 @@ def distill(
         batch_size: Pictures a step.
         lr: Highest learning rate (adamw, cosine).
         softness: Temperature of the probabilities that are learned; above 1 the small ones count more.
+        embedding_weight: How much the teacher's embedding counts beside its probabilities; above 1 where the weights are to serve as a backbone.
+        precision: bfloat16 is quicker on some processors and graphics cards.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
 
@@ -135,7 +141,7 @@ def distill(
     settings = checked_as(
         DistillSettings,
         teacher=teacher, data=data, student=student, weights=weights, image_size=image_size, augment=augment, views=views, epochs=epochs,
-        batch_size=batch_size, lr=lr, softness=softness, seed=seed,
+        batch_size=batch_size, lr=lr, softness=softness, embedding_weight=embedding_weight, precision=precision, seed=seed,
     )  # fmt: skip
     with (
         open_source(data, seed=seed, labelled=False) as source,
@@ -167,14 +173,14 @@ def distill(
             asked = Taught(kept.batches(watched, view_px, batch_size=batch_size), expert, size_px)
             answers = np.concatenate([targets for _, targets in asked.epoch(0)] or [np.zeros((0, 1), np.float32)])
             varied = kept.batches(train, view_px, batch_size=batch_size, augmentation=augmentation_of(augment), seed=seed)
-            loss = partial(distillation, num_features=expert.num_features, softness=softness)
+            loss = partial(distillation, num_features=expert.num_features, softness=softness, embedding_weight=embedding_weight)
             taught = Taught(varied, expert, size_px)
             with Remembered(taught, views) if 0 < views < epochs else nullcontext(taught) as shown_to_it:
                 history = fit(
                     learner, shown_to_it, kept.batches(watched, size_px, batch_size=batch_size, targets=answers),
-                    method=replace(_METHOD, epochs=epochs, lr=lr, seed=seed, stop=Stopping(patience=epochs)),
+                    method=replace(_METHOD, epochs=epochs, lr=lr, precision=precision, seed=seed, stop=Stopping(patience=epochs)),
                     goal=Goal(loss, loss, answer=lambda values: values[:, expert.num_features :].argmax(1)), checkpoint=run.checkpoint,
-                    key=f"{kept.key(train)} {model_hash} {view_px} {augment} {views} {weights_hash(body.backbone)}",
+                    key=f"{kept.key(train)} {model_hash} {view_px} {augment} {views} {softness} {embedding_weight} {weights_hash(body.backbone)}",
                 )  # fmt: skip
             shown = next(kept.batches(train, size_px, batch_size=batch_size).epoch(0))[0].astype(np.uint8, copy=False)
         with watch("export_s"):
