@@ -44,8 +44,7 @@ class PixelBackbone(nn.Module):
         return self.backbone.embed_auxiliary(self.scaled(pixels))
 
     def scaled(self, pixels: torch.Tensor) -> torch.Tensor:
-        """As `normalise`, each picture's own mean taken away where that is asked: what the backbone reads."""
-        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W), all that stands before the backbone."""
+        """uint8 (B, H, W, 3) -> float32 (B, 3, H, W): what the backbone reads, each picture's own mean taken away where that is asked."""
         x = self.normalise(pixels)
         return x - x.mean(dim=(1, 2, 3), keepdim=True) if self.centred else x
 

@@ -1,14 +1,13 @@
 """What `average` asks of a way to answer once it is chosen, and how long an answer takes."""
 
 import time
-from typing import Any
 
 import numpy as np
 
 from fovea.audit.survey import Survey
 from fovea.engines import open_engine
 from fovea.engines.to_onnx import module_to_onnx
-from fovea.evaluation.answers import Answering, fit_answering
+from fovea.evaluation.assessed import assess
 from fovea.models.averaged import VIEWS, Averaged
 from fovea.selection.mixing import Judge, Way
 from fovea.training.settings import TrainSettings
@@ -18,7 +17,7 @@ _TIMED, _TIMES = 4, 7  # pictures in a call that is timed, and how often
 
 
 class Answered:
-    """A way's answers to the pictures that count, and what stands between its logits and them, set on validation.
+    """A way's answers to the pictures that count, and the network that gives them.
 
     Args:
         judge, way: What is asked.
@@ -29,40 +28,26 @@ class Answered:
     """
 
     def __init__(self, judge: Judge, way: Way, seen: Survey, shown: Ints, old: TrainSettings, seed: int) -> None:
-        rows, goal = seen.rows, judge.goal
         self.network = judge.module(way.networks, way.views, _lengths(judge, way))
         self.shipped = way.networks[0] if not isinstance(self.network, Averaged) else self.network
-        asked = np.concatenate([shown, rows["validation"], rows["test"]])
-        embeddings, logits = judge.ask(self.network, way.views, asked)
-        self.logits: Floats = np.zeros((len(seen.items), logits.shape[1]), np.float32)
-        self.embeddings: Floats = np.zeros((len(seen.items), embeddings.shape[1]), np.float32)
-        self.logits[asked], self.embeddings[asked] = logits, embeddings
-        self.answering: Answering = fit_answering(
-            goal,
-            self.logits,
-            self.embeddings,
-            judge.targets,
-            seen.groups,
-            train=shown,
-            validation=rows["validation"],
-            seed=seed,
-            coverage=old.coverage,
-            false_refusal=old.false_refusal,
-        )
-        self.answers: Floats = self.answering.outputs(self.logits)[goal.answer]
-        if self.answering.held_out is not None:
-            self.answers[rows["validation"]] = self.answering.held_out
+        asked = np.concatenate([shown, seen.rows["validation"], seen.rows["test"]])
+        logits, embeddings = (_placed(found, asked, len(seen.items)) for found in reversed(judge.ask(self.network, way.views, asked)))
+        self.assessed = assess(
+            judge.goal, logits, embeddings, judge.targets, seen.groups, seen.rows, shown=shown, coverage=old.coverage, false_refusal=old.false_refusal, seed=seed
+        )  # fmt: skip
+        self.answers: Floats = self.assessed.answers[judge.goal.answer]
         side = VIEWS[way.views].wider(judge.preprocessing).size_px
         both = isinstance(self.network, Averaged)
         self.onnx = module_to_onnx(
             self.network if both else way.networks[0].body, size_px=side, outputs=("embedding", "logits") if both else ("embedding",)
         )
 
-    def outputs(self, rows: Ints, split: str) -> dict[str, Any]:
-        """Of a split's rows; promises are not judged on the validation pictures, which set them."""
-        if split == "validation":
-            return {self.answering.answer: self.answers[rows]}
-        return self.answering.outputs(self.logits[rows], self.embeddings[rows])
+
+def _placed(found: Floats, rows: Ints, count: int) -> Floats:
+    """(count, ...) with the values of these rows; nobody asks about the others."""
+    whole = np.zeros((count, *found.shape[1:]), np.float32)
+    whole[rows] = found
+    return whole
 
 
 def seconds(judge: Judge, way: Way) -> float:

@@ -14,7 +14,7 @@ from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
 from fovea.errors import InputError
-from fovea.evaluation.grouped import by_groups, caution
+from fovea.evaluation.grouped import caution
 from fovea.evaluation.paired import Gain, gain
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
@@ -33,12 +33,13 @@ from fovea.training.end_to_end import EndToEnd
 from fovea.training.run import Metrics, Run, Timing, begin, load_settings, open_run
 from fovea.training.settings import checked_as
 from fovea.training.state import history_table
-from fovea.types import Floats, Ints, TargetArray
+from fovea.types import Floats, Ints, Split, TargetArray
 from fovea.versions import versions
 
 How = Literal["auto", "ensemble", "soup", "wise-ft"]
 Tta = Literal["auto", "none", "flips", "scales", "crops"]
 
+_MEASURED: tuple[Split, ...] = ("validation", "test")
 _MOST_SHOWN = 2_000  # training pictures whose embeddings tell what is strange: twice as many as a bundle takes along
 
 
@@ -115,19 +116,8 @@ def average(
                 first = Answered(judge, before, seen, shown, old, seed)
                 last = first if way is before else Answered(judge, way, seen, shown, old, seed)
                 found = _gain(goal, first, last, targets, rows["test"], judge.spread, seed)
-                watched = rows["validation"]
-                goal = goal if old.coverage is None else goal.promising(old.coverage)
-                settled = goal.settle({goal.answer: last.answers[watched]}, targets[watched], targets[rows["train"]])
-                goal = goal.settled(settled)
-                measured = {
-                    split: goal.metrics(last.outputs(rows[split], split), targets[rows[split]]) if len(rows[split]) else None
-                    for split in ("validation", "test")
-                }
-            if goal.activation == "softmax":
-                right = last.answers.argmax(axis=1) == targets
-                for part in ("validation", "test"):
-                    if alone := measured[part]:
-                        measured[part] = by_groups(alone, right[rows[part]], seen.groups[rows[part]])
+                goal = last.assessed.task
+                measured = {split: last.assessed.measure(split) for split in _MEASURED}
             asked = sorted(rows["test"])
             columns, judged = goal.judged([seen.labels[i] for i in asked], {goal.answer: last.answers[asked]})
             write_csv(
@@ -153,12 +143,12 @@ def average(
                 preprocessing = VIEWS[way.views].wider(judge.preprocessing)
                 write_bundle(
                     run.bundle,
-                    Trained(last.shipped, last.onnx, backbone, last.answering, preprocessing, goal, licences),
+                    Trained(last.shipped, last.onnx, backbone, last.assessed.answering, preprocessing, goal, licences),
                     pictures=some_pictures(source, [seen.items[i] for i in rows["train"]], preprocessing),
                     strategy=name,
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
-                    settled=settled,
+                    settled=last.assessed.settled,
                     private=any(load_settings(name).private for name in names),
                     averaging=None if owner and way.num_passes == 1 else {key: averaging[key] for key in ("how", "tta", "passes")},
                 )
@@ -170,9 +160,9 @@ def average(
                 num_files={split: len(index) for split, index in rows.items()}, validation=measured["validation"], test=measured["test"],
                 timing=Timing(), seed=seed, command=command_line("average", *names, out=out, **settings.model_dump(exclude={"average"}, exclude_defaults=True)),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "simplejpeg", "torch"),
-                notes=[*told(averaging), *seen.notes, *last.answering.notes, *caution(measured["test"], "test")], weights=" + ".join(names),
-                image_size_px=judge.preprocessing.size_px, temperature=last.answering.calibration.temperature,
-                **last.answering.to_json(), search=[], averaging=averaging,
+                notes=[*told(averaging), *seen.notes, *last.assessed.answering.notes, *caution(measured["test"], "test")], weights=" + ".join(names),
+                image_size_px=judge.preprocessing.size_px, temperature=last.assessed.answering.calibration.temperature,
+                **last.assessed.answering.to_json(), search=[], averaging=averaging,
             )  # fmt: skip
             with watch("report_s"):
                 write_train_report(run, source, seen, goal, {goal.answer: last.answers}, metrics, [], watch.seconds())

@@ -173,73 +173,83 @@ def experiment(
         "epochs": epochs,
         "batch_size": batch_size,
     }
-    plans = [(name, values) for name in names for values in _combinations(name, varied)]
-    _check(data, names, varied, plans, shared)
-    found: dict[str, dict[int, tuple[Path, Metrics]]] = {}
-    problems: dict[str, str] = {}
-    for seed in range(seeds):  # all ways with one seed, then all with the next: a budget that ends cuts no way off
-        for strategy, values in plans:
-            title = _title(strategy, values, several=len(names) > 1 or not varied)
-            if time.monotonic() > ends and (seed or found):
-                done = len(found.get(title, {}))
-                problems.setdefault(
-                    title, f"{done} of {seeds} seeds trained: the budget was spent" if done else "not trained: the budget was spent"
-                )
-                continue
-            place = folder / re.sub(r"[^\w.=-]+", "_", f"{title}-{seed}")
-            options = _fitting(strategy, shared | values)
-            say(f"{title}, seed {seed}")
-            try:
-                trained = _trained(data, place, strategy, seed, options, overwrite=overwrite)
-                if trained.validation is None:
-                    problems[title] = "there are no validation pictures to judge it by"
-                else:
-                    found.setdefault(title, {})[seed] = (place, trained)
-            except OutputError:
-                raise
-            except FoveaError as error:
-                problems[title] = f"seed {seed} could not be trained: {error.problem} ({error.got})"
-    ways = [_way(title, runs) for title, runs in found.items()]
-    ways = sorted(ways, key=lambda way: -fmean(way.accuracies)) + [
-        Way(title, problem=told) for title, told in problems.items() if title not in found
-    ]
-    if not any(way.accuracies for way in ways):
-        raise InputError(
-            "none of the ways could be trained",
-            got="; ".join(f"{way.name}: {way.problem}" for way in ways),
-            expected="one that can",
-            fix="mend what it says",
-        )
-    notes = _notes(ways, seeds, problems)
-    result = Experiment(ways, folder / "report.html", notes)
+    plan = _planned(names, varied, shared)
+    _check(data, names, varied, plan)
+    found, problems = _train_in_turn(data, folder, plan, seeds=seeds, ends=ends, overwrite=overwrite)
+    ways = _judged(found, problems)
+    result = Experiment(ways, folder / "report.html", _notes(ways, seeds, problems))
     write_json(folder / "experiment.json", result.to_json() | {"command": command})
     write_csv(
         folder / "experiment.csv",
         ("way", "seed", "validation_accuracy", "seconds", "run"),
         [row for way in ways for row in zip(itertools.repeat(way.name), way.seeds, way.accuracies, way.seconds, way.runs)],
     )
-    asked = {
-        "Data": data,
-        "Ways": str(len(plans)),
-        "Seeds": str(seeds),
-        **({"Varied": vary} if vary else {}),
-        **({"Budget": budget} if budget else {}),
-    }
-    first = load_metrics(next(way.runs[0] for way in ways if way.runs))
+    asked = {"Data": data, "Ways": str(len(plan)), "Seeds": str(seeds), "Varied": vary or "", "Budget": budget or ""}
+    first = load_metrics(ways[0].runs[0])
     write_report(
         result.report,
         ReportData(
-            title=f"{Path(data).name or data}: which way learns best?", asked=asked, command=command, notes=[*notes, *_where(ways, folder)], class_names=first.class_names,
-            num_files=first.num_files, comparison=[way.to_json() for way in ways if way.accuracies], compared_on="validation",
-            versions=versions("fovea", "numpy", "torch", "onnxruntime"),
+            title=f"{Path(data).name or data}: which way learns best?", asked={name: said for name, said in asked.items() if said}, command=command,
+            notes=[*result.notes, *_where(ways, folder)], class_names=first.class_names, num_files=first.num_files,
+            comparison=[way.to_json() for way in ways if way.accuracies], compared_on="validation", versions=versions("fovea", "numpy", "torch", "onnxruntime"),
         ),
     )  # fmt: skip
     return result
 
 
-def _check(
-    data: str, names: list[str], varied: dict[str, list[Any]], plans: list[tuple[str, dict[str, Any]]], shared: dict[str, Any]
-) -> None:
+Plan = dict[str, tuple[str, dict[str, Any]]]  # what sets a way apart -> its strategy, and the options that are not None and that it uses
+Runs = dict[str, dict[int, tuple[Path, Metrics]]]  # a way -> its trainings by seed
+
+
+def _planned(names: list[str], varied: dict[str, list[Any]], shared: dict[str, Any]) -> Plan:
+    several = len(names) > 1 or not varied
+    return {
+        _title(strategy, values, several=several): (strategy, _fitting(strategy, shared | values))
+        for strategy in names
+        for values in _combinations(strategy, varied)
+    }
+
+
+def _train_in_turn(data: str, folder: Path, plan: Plan, *, seeds: int, ends: float, overwrite: bool) -> tuple[Runs, dict[str, str]]:
+    """All ways with one seed, then all with the next: a budget that ends cuts no way off. Gives what was trained, and why some was not."""
+    found: Runs = {}
+    problems: dict[str, str] = {}
+    for seed, (title, (strategy, options)) in itertools.product(range(seeds), plan.items()):
+        if time.monotonic() > ends and (seed or found):
+            done = len(found.get(title, {}))
+            problems.setdefault(
+                title, f"{done} of {seeds} seeds trained: the budget was spent" if done else "not trained: the budget was spent"
+            )
+            continue
+        place = folder / re.sub(r"[^\w.=-]+", "_", f"{title}-{seed}")
+        say(f"{title}, seed {seed}")
+        try:
+            trained = _trained(data, place, strategy, seed, options, overwrite=overwrite)
+            if trained.validation is None:
+                problems[title] = "there are no validation pictures to judge it by"
+            else:
+                found.setdefault(title, {})[seed] = (place, trained)
+        except OutputError:
+            raise
+        except FoveaError as error:
+            problems[title] = f"seed {seed} could not be trained: {error.problem} ({error.got})"
+    return found, problems
+
+
+def _judged(found: Runs, problems: dict[str, str]) -> list[Way]:
+    """The best first, then those that were not trained."""
+    if not found:
+        raise InputError(
+            "none of the ways could be trained",
+            got="; ".join(f"{title}: {problem}" for title, problem in problems.items()),
+            expected="one that can",
+            fix="mend what it says",
+        )
+    ways = sorted((_way(title, runs) for title, runs in found.items()), key=lambda way: -fmean(way.accuracies))
+    return [*ways, *(Way(title, problem=told) for title, told in problems.items() if title not in found)]
+
+
+def _check(data: str, names: list[str], varied: dict[str, list[Any]], plan: Plan) -> None:
     """Finds what is misspelt, or would change nothing, before anything is trained."""
     from fovea.models.backbone import read_backbone
     from fovea.models.heads import HEADS
@@ -249,13 +259,13 @@ def _check(
     for name in names:
         STRATEGIES[name]
     for option in varied:
-        if not any(option in values for _, values in plans):
+        if not any(option in options for _, options in plan.values()):
             raise InputError(
                 f"--vary {option} would change nothing: {' and '.join(names)} do not use it", got=option, expected="an option that one of the strategies uses",
                 fix="leave it out, or add a strategy that uses it",
             )  # fmt: skip
-    for strategy, values in plans:
-        settings = checked(data=data, strategy=strategy, **_fitting(strategy, shared | values))
+    for strategy, options in plan.values():
+        settings = checked(data=data, strategy=strategy, **options)
         settings.method(Method(epochs=settings.epochs or 100))
         HEADS[settings.head], augmentation_of("none" if settings.augment == "auto" else settings.augment)
         if settings.backbone != "auto":

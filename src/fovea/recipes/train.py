@@ -7,9 +7,10 @@ from fovea.audit.survey import survey
 from fovea.bundle.format import TrainingData
 from fovea.data import open_source
 from fovea.embeddings.store import EmbeddingStore
-from fovea.evaluation.answers import check_promises, fit_answering
+from fovea.evaluation.answers import check_promises
+from fovea.evaluation.assessed import assess
 from fovea.evaluation.further import look_further
-from fovea.evaluation.grouped import by_groups, caution
+from fovea.evaluation.grouped import caution
 from fovea.export.bundles import Trained, write_bundle
 from fovea.files import check_outside, write_csv, write_json
 from fovea.recipes._explaining import explain_training, training_pictures
@@ -162,53 +163,16 @@ def train(
             targets = goal.targets(seen.labels)
             with watch("train_s"):
                 learned = learn(
-                    learner,
-                    goal,
-                    seen.inputs,
-                    targets,
-                    seen.groups,
-                    train=rows["train"],
-                    validation=rows["validation"],
-                    checkpoint=run.checkpoint,
-                    key=seen.data_hash,
-                )
-                watched, embeddings = rows["validation"], learned.embeddings
-                answering = fit_answering(
-                    goal,
-                    learned.logits,
-                    embeddings,
-                    targets,
-                    seen.groups,
-                    train=rows["train"],
-                    validation=watched,
-                    seed=seed,
-                    coverage=coverage,
-                    false_refusal=false_refusal,
-                )
-                answers = answering.outputs(learned.logits)
-                goal = goal if coverage is None else goal.promising(coverage)
-                settled = goal.settle({goal.answer: answers[goal.answer][watched]}, targets[watched], targets[rows["train"]])
-                goal = goal.settled(settled)
-                if answering.held_out is not None:
-                    answers[goal.answer][watched] = answering.held_out  # calibrations fitted to these rows would flatter them
+                    learner, goal, seen.inputs, targets, seen.groups, train=rows["train"], validation=rows["validation"], checkpoint=run.checkpoint, key=seen.data_hash
+                )  # fmt: skip
             plan = learner.plan  # with what was chosen
             write_csv(run.history, *history_table(learned.history))
             with watch("evaluate_s"):
-                # of training pictures, which it was shown, none is strange; promises are not judged on the validation pictures, which set them
-                by_split = {
-                    split: {goal.answer: answers[goal.answer][index]}
-                    if split == "validation"
-                    else answering.outputs(learned.logits[index], None if embeddings is None or split == "train" else embeddings[index])
-                    for split, index in rows.items()
-                }
-                measured = {split: goal.metrics(by_split[split], targets[index]) if len(index) else None for split, index in rows.items()}
-                if goal.activation == "softmax":
-                    right = goal.rightly(answers, targets)
-                    measured |= {
-                        split: by_groups(found, right[rows[split]], seen.groups[rows[split]])
-                        for split, found in measured.items()
-                        if found and split != "train"
-                    }
+                assessed = assess(
+                    goal, learned.logits, learned.embeddings, targets, seen.groups, rows, coverage=coverage, false_refusal=false_refusal, seed=seed
+                )  # fmt: skip
+                goal, answers = assessed.task, assessed.answers
+                measured = {split: assessed.measure(split) for split in rows}
                 further = look_further(
                     goal, learned, answers[goal.answer], targets, seen.groups, rows, items=seen.items, facts=facts_of(seen, store),
                     own_splits=any(item.split for item in source.items), seed=seed,
@@ -223,21 +187,21 @@ def train(
 
             # Write what is shipped, what is read, and last of all what says that the run is finished.
             figures: dict[str, object] = {split: found for split, found in measured.items() if found and split != "train"}
-            learned_from = training_pictures(goal, seen, embeddings)
+            learned_from = training_pictures(goal, seen, learned.embeddings)
             with watch("export_s"):
                 write_bundle(
                     run.bundle,
-                    Trained(plan.network, learned.onnx, plan.backbone_name, answering, plan.preprocessing, goal, plan.licences),
+                    Trained(plan.network, learned.onnx, plan.backbone_name, assessed.answering, plan.preprocessing, goal, plan.licences),
                     pictures=some_pictures(source, [seen.items[i] for i in rows["train"]], plan.preprocessing),
                     strategy=plan.strategy,
                     training_data=TrainingData(hash=seen.data_hash, num_files=len(rows["train"])),
                     metrics=figures,
-                    settled=settled,
+                    settled=assessed.settled,
                     neighbours=learned_from.some(seed=seed) if learned_from else None,
                     private=private,
                 )
             with watch("explain_s"):
-                explained = explain_training(run, plan.network, goal, source, seen, answers[goal.answer], embeddings, learned_from)
+                explained = explain_training(run, plan.network, goal, source, seen, answers[goal.answer], learned.embeddings, learned_from)
             metrics = Metrics(
                 task=goal.name,
                 strategy=plan.strategy,
@@ -256,11 +220,11 @@ def train(
                     embedding_map=embedding_map if embedding_map != "pca" else None,
                 ),
                 versions=versions("fovea", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn", "simplejpeg", "torch"),
-                notes=[*plan.notes, *seen.notes, *learned.notes, *answering.notes, *caution(measured["test"], "test")],
+                notes=[*plan.notes, *seen.notes, *learned.notes, *assessed.answering.notes, *caution(measured["test"], "test")],
                 weights=plan.weights_said,
                 image_size_px=plan.preprocessing.size_px,
-                temperature=answering.calibration.temperature,
-                **answering.to_json(),
+                temperature=assessed.answering.calibration.temperature,
+                **assessed.answering.to_json(),
                 **further.to_json(),
                 train=measured["train"],
                 search=learned.search,
@@ -280,7 +244,7 @@ def train(
                     learned.history,
                     watch.seconds(),
                     further=further,
-                    embeddings=embeddings,
+                    embeddings=learned.embeddings,
                     way=embedding_map,
                     explained=explained,
                 )
