@@ -18,6 +18,7 @@ from fovea.loading.batches import ArrayBatches
 from fovea.losses.classification import cross_entropy, with_auxiliary
 from fovea.models.backbone import create_backbone
 from fovea.models.freezing import freeze, unfreeze
+from fovea.progress import shown
 from fovea.training import loop
 from fovea.training.checkpoint import FAILED, LAST, load_checkpoint
 from fovea.training.goal import goal_of
@@ -56,6 +57,27 @@ WAYS = [
     {"l1": 1e-3, "l2": 1e-3, "weight_decay": 1e-2, "label_smoothing": 0.1, "clip_norm": 0.5},
     {"warmup_epochs": 1.5, "precision": "bfloat16"},
 ]
+
+
+@pytest.mark.parametrize(
+    ("found", "slow"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True}, False),
+        ({"architecture": "aarch64"}, False),
+        ({}, False),
+    ],
+)
+def test_a_processor_without_bfloat16_is_named(
+    found: dict[str, Any], slow: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    model, train, validation = made()
+    for precision in ("float32", "bfloat16"):
+        with shown():
+            fit(model, train, validation, method=replace(METHOD, precision=precision, epochs=1))
+        said = capsys.readouterr().err
+        assert ("no instructions for bfloat16" in said) == (slow and precision == "bfloat16"), said
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: "-".join(map(str, way.values())))

@@ -1,5 +1,7 @@
 """Where a network learns: the processor, or a graphics card where torch finds one."""
 
+from typing import Any
+
 import torch
 
 from fovea.errors import InputError
@@ -22,3 +24,13 @@ def pick_device(asked: str) -> torch.device:
             fix="leave --device out, or install a build of torch for your graphics card",
         )
     return torch.device(asked)
+
+
+def bfloat16_caution(device: torch.device) -> str:
+    """Why bfloat16 is slow on this device, in a sentence; "" where it is not, or nobody knows."""
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    if told.get("architecture") != "x86_64" or told.get("avx512_bf16") or told.get("amx_bf16"):
+        return ""
+    return (
+        "this processor has no instructions for bfloat16: it can be twenty times slower here than float32, which --precision float32 takes"
+    )

@@ -13,6 +13,7 @@ from fovea.loading.batches import ArrayBatches, Arrays, Batches
 from fovea.losses.classification import cross_entropy, which_class, with_auxiliary
 from fovea.models.modes import evaluating
 from fovea.progress import Progress, say
+from fovea.training.device import bfloat16_caution
 from fovea.training.memory import reused_memory
 from fovea.training.method import Method
 from fovea.training.state import Epoch, ParameterGroups, State
@@ -94,6 +95,8 @@ def fit(
     key = f"{key} {train.batch_size} {train.seed} {train.num_examples}"
     state = State(model, method, groups=groups, checkpoint=checkpoint, key=key, judged=validation.num_examples > 0)
     run = torch.compile(model) if method.compile else model
+    if method.precision == "bfloat16" and (slow := bfloat16_caution(next(model.parameters()).device)):
+        say(slow)
     if state.history or state.sums.batch:
         say(f"going on in epoch {state.epochs_done + 1}, where an earlier attempt stopped")
     with reused_memory(), Progress("training", total=method.epochs * len(train)) as bar:
