@@ -77,11 +77,15 @@ def machine() -> str:
 
 
 def _processor() -> str:
+    """Its name, and which wide instructions it has: clouds call different processors alike."""
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        told = Path("/proc/cpuinfo").read_text()
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+        told = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+    name = found[1].strip() if found else platform.processor() or platform.machine()
+    sets = [title for title, flag in (("AVX2", "avx2"), ("AVX-512", "avx512f"), ("BF16", "avx512_bf16")) if re.search(rf"\b{flag}\b", told)]
+    return f"{name} ({', '.join(sets)})" if sets else name
 
 
 def _system() -> str:

@@ -25,7 +25,7 @@ class Picture(NamedTuple):
 
     @property
     def split(self) -> str:
-        """The archive's validation side is the test."""
+        """The archive's validation side is the test. (`fovea_tiny` has learned from both sides of all classes but its held-out ones.)"""
         return "test" if self.side != "train" else "train" if self.place < _FIRST_WATCHED else "validation"
 
 

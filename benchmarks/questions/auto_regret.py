@@ -4,23 +4,21 @@ import csv
 import json
 import random
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from tools.make_fovea_tiny import DATA
-
 from benchmarks.harness.child import fovea
 from benchmarks.harness.figures import Answer, Figure, Grid, Limit, Options
 from benchmarks.harness.places import PHOTOS, WEIGHTS, shared
+from benchmarks.harness.tiny import TINY, drawn, extract, pictures_of
 
 ASKS = (
     "From 5, 25 and 100 pictures a class of the cats and dogs and of 10 classes of Tiny-ImageNet, with 3 seeds: how far behind the best fixed strategy is `--strategy auto`, judged "
     "on pictures outside the subset, and how far a script that always probes?"
 )
 REPEATS = 3
-NEEDS = (PHOTOS, WEIGHTS, DATA)
+NEEDS = (PHOTOS, WEIGHTS, TINY)
 
 _SIZES, _NUM_CLASSES, _SEED = (5, 25, 100), 10, 0
 _FIXED = ("probe", "frozen", "finetune")
@@ -40,8 +38,7 @@ def measure(options: Options) -> Answer:
     regrets: dict[str, list[float]] = {"auto": [], "probe": []}
     with tempfile.TemporaryDirectory(prefix="fovea-bench-") as name:
         folder = Path(name)
-        with zipfile.ZipFile(shared(DATA)) as archive:
-            archive.extractall(folder / "tiny")
+        extract(pictures_of(drawn(_SEED, _NUM_CLASSES)), folder / "tiny")
         for data in _NUM_JUDGED:
             for size in _SIZES:
                 for seed in range(options.repeats):
@@ -101,9 +98,6 @@ def _subset(folder: Path, data: str, size: int, seed: int) -> Path:
 def _classes(folder: Path, data: str) -> Iterator[tuple[str, list[Path], list[Path]]]:
     """(class, pictures to learn from, pictures to be judged on)."""
     root, sides = (shared(PHOTOS), ("train", "test")) if data == "cats_dogs" else (folder / "tiny", ("train", "validation"))
-    labels = sorted(place.name for place in (root / "train").iterdir())
-    if data == "tiny_imagenet":
-        labels = sorted(random.Random(_SEED).sample(labels, _NUM_CLASSES))
-    for label in labels:
+    for label in sorted(place.name for place in (root / "train").iterdir()):
         learned, judged = (sorted(file for file in (root / side / label).rglob("*") if file.is_file()) for side in sides)
         yield label, learned, judged

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,14 @@ def test_what_is_imported_is_declared(root: Path) -> None:
     assert len(others) > 5, "the imports were not read"
     missing = {name: where for name, where in others.items() if INSTALLED_AS.get(name, name).lower().replace("_", "-") not in declared}
     assert missing == {}
+
+
+def test_every_benchmark_can_be_asked(root: Path) -> None:
+    names = sorted(path.stem for path in (root / "benchmarks" / "questions").glob("*.py") if path.stem != "__init__")
+    assert len(names) > 5
+    for name in names:
+        question = import_module(f"benchmarks.questions.{name}")
+        assert all((question.ASKS, question.REPEATS > 0, callable(question.measure), isinstance(question.NEEDS, tuple))), name
 
 
 def test_what_is_declared_is_pinned(root: Path) -> None:

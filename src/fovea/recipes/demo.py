@@ -28,7 +28,7 @@ from fovea.models.heads.linear import LinearHead
 from fovea.models.network import Network, PixelBackbone
 from fovea.progress import say
 from fovea.recipes._results import command_line
-from fovea.recipes._weights_run import fresh_body
+from fovea.recipes._weights_run import drawn_from, fresh_body
 from fovea.report import ReportData, Thumb, write_report
 from fovea.tasks import create_task
 from fovea.timing import Stopwatch
@@ -230,10 +230,9 @@ def from_few(digits: Digits, decoded: Sequence[Pixels], *, seed: int, num_each: 
     probe = Network(body, LinearHead.from_arrays(fitted.weight, fitted.bias))
     way = _measured(f"{_PACKAGED}, learned from photographs: a probe", probe, larger, [], time.perf_counter() - started, _ALL)
     ways = [replace(way, num_trained=count_parameters(probe.head))]
-    same = Network(
-        fresh_body(_PACKAGED, "none", None, seed=seed)[0],
-        create_head("linear", num_features=body.backbone.num_features, num_classes=len(_ALL)),
-    )
+    with drawn_from(seed):
+        head = create_head("linear", num_features=body.backbone.num_features, num_classes=len(_ALL))
+    same = Network(fresh_body(_PACKAGED, "none", None, seed=seed)[0], head)
     for name, network, shown, epochs in (
         (f"{_PACKAGED}, from nothing", same, larger, _EPOCHS_OF_FEW[_PACKAGED]),
         ("the texts' small network, from nothing", _fresh(seed, len(_ALL)), digits, _EPOCHS_OF_FEW["convnet"]),

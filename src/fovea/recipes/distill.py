@@ -129,8 +129,8 @@ def distill(
         batch_size: Pictures a step.
         lr: Highest learning rate (adamw, cosine).
         softness: Temperature of the probabilities that are learned; above 1 the small ones count more.
-        embedding_weight: How much the teacher's embedding counts beside its probabilities; above 1 where the weights are to serve as a backbone.
-        precision: bfloat16 is quicker on some processors and graphics cards.
+        embedding_weight: How much the teacher's embedding counts beside its probabilities; the weights then serve more as a backbone, less as a classifier.
+        precision: bfloat16 is quicker on processors that have instructions for it, and many times slower on others.
         seed: Of everything that is drawn by chance.
         overwrite: Replace an earlier run in `out`.
 

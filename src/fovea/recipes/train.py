@@ -118,7 +118,7 @@ def train(
         unfreeze: finetune: the share of the backbone that learns, from its last layer back, 0 to 1; by default 0.5.
         layer_decay: finetune: each part learns at so much of the rate of the part behind it.
         batch_norm: finetune: "frozen" keeps it as the weights have it; "affine" lets scale and shift learn, "learning" all of it.
-        precision: bfloat16 is quicker on some processors and graphics cards.
+        precision: bfloat16 is quicker on graphics cards and on processors that have instructions for it, and many times slower on others.
         compile: Let torch compile the network first.
         engine: What runs the frozen backbone: "onnxruntime", or "openvino" where it is installed.
         tensorboard: Also write a log for TensorBoard into the run's folder, where a network learns (scratch, finetune).
@@ -165,13 +165,12 @@ def train(
                 learned = learn(
                     learner, goal, seen.inputs, targets, seen.groups, train=rows["train"], validation=rows["validation"], checkpoint=run.checkpoint, key=seen.data_hash
                 )  # fmt: skip
-            plan = learner.plan  # with what was chosen
-            write_csv(run.history, *history_table(learned.history))
-            with watch("evaluate_s"):
                 assessed = assess(
                     goal, learned.logits, learned.embeddings, targets, seen.groups, rows, coverage=coverage, false_refusal=false_refusal, seed=seed
                 )  # fmt: skip
-                goal, answers = assessed.task, assessed.answers
+            plan, goal, answers = learner.plan, assessed.task, assessed.answers  # with what was chosen and settled
+            write_csv(run.history, *history_table(learned.history))
+            with watch("evaluate_s"):
                 measured = {split: assessed.measure(split) for split in rows}
                 further = look_further(
                     goal, learned, answers[goal.answer], targets, seen.groups, rows, items=seen.items, facts=facts_of(seen, store),
