@@ -4,7 +4,12 @@
 
 trains, goes on where it was stopped, and then writes the weights into the package and their ONNX form into the folder. It needs the real data (`../shared`, or the
 folder that FOVEA_TEST_DATA names). Twenty classes, drawn by the seed below, are kept out of all of it, so that they can be asked about afterwards
-(`benchmarks/run.py packaged`). Where the folder holds the weights of an earlier stage as `studentN.safetensors`, they are gone on with.
+(`benchmarks/run.py packaged`).
+
+All stages take about six hours. Where the folder holds the weights of an earlier stage as `studentN.safetensors`, they are gone on with. The last stage was made so,
+from the third's as they were in the package:
+
+    git show 6cdaea5:src/fovea/models/packaged/fovea_tiny.safetensors > tiny/student3.safetensors
 """
 
 import argparse
@@ -12,6 +17,8 @@ import csv
 import json
 import re
 import sys
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +65,11 @@ STAGES = (
     Stage("probe", "most", 64, "standard", views=6, epochs=40, lr=0.002, seed=0),
     Stage("probe", "most", 64, "standard+mixup", views=10, epochs=30, lr=0.002, seed=0),
     Stage("imagenet", "all", 80, "standard+mixup", views=0, epochs=12, lr=0.0015, seed=2),
+    Stage("imagenet", "all", 80, "standard+mixup", views=7, epochs=17, lr=0.002, seed=3, embedding_weight=10),
 )
+
+
+_TEACHERS = {"probe": "teacher", "imagenet": "teacher_imagenet"}  # their folders
 
 
 def held_out() -> list[str]:
@@ -88,11 +99,11 @@ def _teacher(name: str, out: Path) -> Path:
 
     options = {"backbone": "mobilenet_v2", "weights": str(shared(WEIGHTS)), "image_size": TEACHER_PX}
     if name == "probe":
-        made = out / "teacher"
+        made = out / _TEACHERS[name]
         if not (made / "metrics.json").exists():
             fovea.train(str(out / "pictures" / "most.csv"), out=str(made), strategy="probe", **options)  # type: ignore[arg-type]
     else:
-        made = out / "teacher_imagenet"
+        made = out / _TEACHERS[name]
         if not (made / "bundle.json").exists():
             bundle(**options, classes="imagenet_1k", out=str(made), overwrite=True)  # type: ignore[arg-type]
     return made
@@ -103,7 +114,7 @@ def learn(out: Path) -> list[Path]:
     import fovea
 
     names = [f"student{number}" for number, _ in enumerate(STAGES, 1)]
-    made = [out / f"{name}.safetensors" for name in names if (out / f"{name}.safetensors").exists()][-1:]
+    made = [out / f"{name}.safetensors" for name in names[:-1] if (out / f"{name}.safetensors").exists()][-1:]
     begin = names.index(made[0].stem) + 1 if made else 0
     for stage, student in zip(STAGES[begin:], [out / name for name in names[begin:]], strict=True):
         if (student / "metrics.json").exists():
@@ -119,9 +130,14 @@ def learn(out: Path) -> list[Path]:
 
 
 def _check_same(stage: Stage, student: Path) -> None:
-    """A finished student must be this stage's: its passport says so."""
+    """A finished student must be this stage's, by the settings that lie beside it; of the weights that it began with they say only a path."""
     made = json.loads((student / "checkpoint" / "settings.json").read_text())["settings"]
-    wanted = {"image_size": stage.size_px} | {name: value for name, value in stage._asdict().items() if name in made and name != "teacher"}
+    made |= {name: Path(made[name]).name for name in ("teacher", "data")}
+    wanted = {name: value for name, value in stage._asdict().items() if name in made} | {
+        "image_size": stage.size_px,
+        "data": f"{stage.table}.csv",
+    }
+    wanted["teacher"] = _TEACHERS[stage.teacher]
     if other := {name: made[name] for name, value in wanted.items() if made[name] != value}:
         sys.exit(f"{student} was made with {other}, and this stage has {wanted}: take it away, or choose another --out")
 
@@ -131,8 +147,8 @@ def _hours(student: Path) -> float:
     if not student.is_dir():
         from fovea.models.weights import resolve_weights
 
-        told = re.search(r"([0-9.]+) hours on 2 cores", resolve_weights("fovea_tiny", str(student)).passport.trained_on)
-        return float(told[1]) if told else float("nan")
+        told = re.search(r"([0-9.]+) hours", resolve_weights("fovea_tiny", str(student)).passport.trained_on)
+        return float(told[1]) if told else sys.exit(f"{student} says nothing of its hours: take weights that this tool wrote")
     with open(student / "history.csv", newline="", encoding="utf-8") as file:
         return sum(float(row["seconds"]) for row in csv.DictReader(file)) / 3600
 
@@ -141,8 +157,11 @@ def _score(weights: Path) -> str:
     """What linear probes make of the weights, on validation pictures: test pictures are asked once, by the benchmark."""
     from benchmarks.questions.packaged import on_validation
 
-    found = on_validation(str(weights), (SIZE_PX, 128))
-    said = "; ".join(f"{data} {right / n:.1%} at {side} px (n = {n:,})" for data, side, right, n in found)
+    said = "; ".join(
+        f"{data} " + ", ".join(f"{right / n:.1%} at {side} px" for _, side, right, n in sides) + f" (n = {sides[0][3]:,})"
+        for data, group in groupby(on_validation(str(weights), (SIZE_PX, 128)), key=itemgetter(0))
+        for sides in [list(group)]
+    )
     return (
         f"linear probes on frozen embeddings, validation pictures: {said}. Test pictures, with intervals: benchmarks/RESULTS.md, packaged"
     )
@@ -170,13 +189,17 @@ def write(students: list[Path], onnx: Path) -> Path:
     hours, kept_out = sum(map(_hours, students)), [name.split(",")[0] for name in names_of(held_out())]
     seeds = ", ".join(str(stage.seed) for stage in STAGES)
     epochs = ", ".join(f"{stage.epochs} at {stage.size_px} px" for stage in STAGES)
+    last = f", in the last {STAGES[-1].embedding_weight:g} times the weight on the embedding"
+    if not students[0].is_dir():
+        last += f"; gone on with from {students[0].stem} as float16"
     passport = Passport(
         name="fovea_tiny of Fovea",
         sha256="",
         licence="Apache-2.0 for these numbers; the pictures that they were learned from are ImageNet's (Tiny-ImageNet), are not Fovea's, and are not in the package",
         trained_on=(
             f"{num_learned:,} pictures of 64 px, 180 classes of Tiny-ImageNet, from the answers of MobileNetV2 (ImageNet weights of the folder `shared`), with a probe on "
-            f"these classes and then with its own 1,000; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}, {hours:.1f} hours on 2 cores. Never seen, drawn by the seed {SEED}: {', '.join(kept_out)} "
+            f"these classes and then with its own 1,000; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}{last}, {hours:.1f} hours of learning on 2 cores (asking the teacher about "
+            f"the views came on top). Never seen, drawn by the seed {SEED}: {', '.join(kept_out)} "
             "(no picture of them; the teacher's thousand answers, which were learned too, have a place for each of them)"
         ),
         image_size_px=SIZE_PX,
