@@ -200,7 +200,8 @@ def write(students: list[Path], onnx: Path) -> Path:
             f"{num_learned:,} pictures of 64 px, 180 classes of Tiny-ImageNet, from the answers of MobileNetV2 (ImageNet weights of the folder `shared`), with a probe on "
             f"these classes and then with its own 1,000; python tools/make_fovea_tiny.py, seeds {seeds}, epochs {epochs}{last}, {hours:.1f} hours of learning on 2 cores (asking the teacher about "
             f"the views came on top). Never seen, drawn by the seed {SEED}: {', '.join(kept_out)} "
-            "(no picture of them; the teacher's thousand answers, which were learned too, have a place for each of them)"
+            "(no picture of them; the teacher's thousand answers, which were learned too, have a place for each of them). "
+            "At least 32 of the pictures also lie in data/imagenet_samples of the real data (found afterwards: LOG.md); none of the photos of cats_dogs does, and no test picture of the held-out classes"
         ),
         image_size_px=SIZE_PX,
         score=_score(students[-1]),
