@@ -223,7 +223,7 @@ def test_vector_scaling_is_shipped_inside_the_model(photos, tmp_path, monkeypatc
     def with_vector(*rows: object, **more: object) -> Answering:
         return Answering(fit_vector(logits * [1, 4], true))
 
-    monkeypatch.setattr("fovea.recipes.train.fit_answering", with_vector)
+    monkeypatch.setattr("fovea.evaluation.assessed.fit_answering", with_vector)
     run = fovea.train(str(photos), out=str(tmp_path / "run"), strategy="probe", backbone="mobilenet_v2", weights="none", image_size=64)
     said = json.loads((run.bundle / "bundle.json").read_text())
     assert said["calibration"]["method"] == "vector"

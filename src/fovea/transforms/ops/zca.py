@@ -113,9 +113,11 @@ class ZcaWhitening(FloatOp):
                 expected=self.mean.shape,
                 fix="fit it on pictures of the size that the model takes",
             )
-        flat = ((values - self.mean) / np.float32(255)).reshape(len(values), -1)
-        along = flat @ self.directions.T
-        result = (along * self.gains) @ self.directions
-        if len(self.directions) < flat.shape[1]:
-            result += (flat - along @ self.directions) / np.float32(np.sqrt(self.epsilon))
+        # what lies outside the directions grows a thousandfold, and with it what float32 rounds, which differs by processor and batch
+        flat = ((values - self.mean).astype(np.float64) / 255).reshape(len(values), -1)
+        directions = self.directions.astype(np.float64)
+        along = flat @ directions.T
+        result = (along * self.gains) @ directions
+        if len(directions) < flat.shape[1]:
+            result += (flat - along @ directions) / np.sqrt(self.epsilon)
         return result.reshape(values.shape).astype(np.float32)
