@@ -29,7 +29,7 @@ def shuffled(folder: Path, count: int, to: Path) -> Path:
     They lie beside the table, under names that are the same each time: which picture is hidden goes by its path, and one draw in twenty would be no draw
     to be tested by.
     """
-    found, rng = sorted(path for path in folder.rglob("*.png")), np.random.default_rng(1)
+    found, rng = sorted(path for path in folder.rglob("*.png")), np.random.default_rng(2)
     paths = [f"pictures/{number:03}.png" for number in range(count)]
     (to.parent / "pictures").mkdir()
     for path, i in zip(paths, rng.permutation(len(found))[:count], strict=True):
