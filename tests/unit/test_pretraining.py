@@ -144,7 +144,7 @@ def test_bad_input_is_named(loose: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_the_teacher_is_asked_once_about_each_view(tmp_path: Path) -> None:
+def test_the_teacher_is_asked_once_about_each_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fovea.embeddings.store import EmbeddingStore
     from fovea.training.augment import augmentation_of
     from fovea.training.teacher import Remembered, Taught
@@ -161,7 +161,15 @@ def test_the_teacher_is_asked_once_about_each_view(tmp_path: Path) -> None:
         kept = _weights_run.look(source, store, size_px=32, seed=0)
         views = kept.batches(kept.rows["train"], 32, batch_size=8, augmentation=augmentation_of("light"), seed=3)
         teacher = Asked()
-        with Remembered(Taught(views, teacher, 32), 2) as shown:  # type: ignore[arg-type]
+        taught = Taught(views, teacher, 32)  # type: ignore[arg-type]
+        monkeypatch.setattr("fovea.training.teacher._NOTE_S", 0.0)
+        with monkeypatch.context() as patch:
+            stopped_after(Taught, 2, patch)  # type: ignore[arg-type]  # a class does as well: its batches come one by one
+            with pytest.raises(Stop), Remembered(taught, 2, folder=tmp_path, key="these"):
+                pass
+        assert json.loads((tmp_path / "views.json").read_text()) == {"key": "these", "batches": 2}
+        teacher.times = 16
+        with Remembered(taught, 2, folder=tmp_path, key="these") as shown:
             asked = teacher.times
             epochs = [list(shown.epoch(epoch)) for epoch in range(5)]
             assert teacher.times == asked == 2 * shown.num_examples
@@ -172,6 +180,11 @@ def test_the_teacher_is_asked_once_about_each_view(tmp_path: Path) -> None:
             assert not seen[0] & seen[1], "another view of each"
             for (one, _), (other, _) in zip(epochs[1][1:], shown.epoch(1, 1), strict=True):
                 assert (one == other).all(), "the same rest"
+        assert not list(tmp_path.glob("views.*")), "they go with the block"
+        (tmp_path / "views.json").write_text('{"key": "others", "batches": 2}')
+        teacher.times = 0
+        with Remembered(taught, 2, folder=tmp_path, key="these"):
+            assert teacher.times == asked, "what was said of others is not taken"
 
 
 @pytest.mark.parametrize(("before", "after", "learned"), [(19, 22, False), (19, 80, True), (0, 5, False)])

@@ -458,10 +458,18 @@ def test_the_package_ships_weights_that_answer_as_when_they_were_measured() -> N
     assert len(large) < 3_000_000
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     exact, kept = (open_engine(model)(pixels, ("embedding",))["embedding"] for model in (small, large))
-    np.testing.assert_allclose(kept, exact, atol=1e-3 * np.abs(exact).max())
+    np.testing.assert_allclose(kept, exact, rtol=0, atol=2e-3 * np.abs(exact).max())  # four times the rounding of float16
     for word in ("ImageNet", "not in the package"):
         assert word in found.passport.licence
-    for word in ("make_fovea_tiny.py", "seeds", "hours", "Never seen, drawn by the seed", "American alligator", "its own 1,000"):
+    for word in (
+        "make_fovea_tiny.py",
+        "seeds",
+        "hours",
+        "Never seen, drawn by the seed",
+        "American alligator",
+        "its own 1,000",
+        "Left out was also what looks like a picture of data/imagenet_samples",
+    ):
         assert word in found.passport.trained_on
     assert re.search(
         r"cats_dogs 8\d\.\d% at 80 px, 9\d\.\d% at 128 px \(n = 1,000\); 20 held-out classes .*; digits 9\d", found.passport.score

@@ -175,12 +175,14 @@ def distill(
             varied = kept.batches(train, view_px, batch_size=batch_size, augmentation=augmentation_of(augment), seed=seed)
             loss = partial(distillation, num_features=expert.num_features, softness=softness, embedding_weight=embedding_weight)
             taught = Taught(varied, expert, size_px)
-            with Remembered(taught, views) if 0 < views < epochs else nullcontext(taught) as shown_to_it:
+            key = f"{kept.key(train)} {model_hash} {view_px} {augment} {views} {softness} {embedding_weight} {weights_hash(body.backbone)}"
+            remembered = Remembered(taught, views, folder=run.checkpoint, key=key) if 0 < views < epochs else nullcontext(taught)
+            with remembered as shown_to_it:
                 history = fit(
                     learner, shown_to_it, kept.batches(watched, size_px, batch_size=batch_size, targets=answers),
                     method=replace(_METHOD, epochs=epochs, lr=lr, precision=precision, seed=seed, stop=Stopping(patience=epochs)),
                     goal=Goal(loss, loss, answer=lambda values: values[:, expert.num_features :].argmax(1)), checkpoint=run.checkpoint,
-                    key=f"{kept.key(train)} {model_hash} {view_px} {augment} {views} {softness} {embedding_weight} {weights_hash(body.backbone)}",
+                    key=key,
                 )  # fmt: skip
             shown = next(kept.batches(train, size_px, batch_size=batch_size).epoch(0))[0].astype(np.uint8, copy=False)
         with watch("export_s"):

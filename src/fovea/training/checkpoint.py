@@ -13,6 +13,7 @@ from fovea.files import write_atomic
 LAST = "last.safetensors"  # to go on from
 FAILED = "failed_batch.txt"  # the pictures on which the loss was no number
 BEST = "best.safetensors"  # the backbone with its best weights and its passport: `--weights RUN` takes it
+VIEWS = ("views.json", "views.pixels", "views.answers")  # how many batches a teacher was asked about, and what it said of them
 
 
 def save_checkpoint(path: Path, *, groups: dict[str, dict[str, torch.Tensor]], state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from fovea.bundle.archive import OPTIONAL, REQUIRED
 from fovea.errors import InputError, OutputError, told_of, writing
 from fovea.files import is_unfinished, ready_folder, write_json
 from fovea.tasks import create_task
-from fovea.training.checkpoint import BEST, FAILED, LAST
+from fovea.training.checkpoint import BEST, FAILED, LAST, VIEWS
 from fovea.training.settings import TrainSettings
 
 RUN_FORMAT = 1
@@ -376,7 +376,7 @@ _OURS = {
         "checkpoint",
         "bundle",
     },
-    "checkpoint": {"settings.json", "choice.json", BEST, LAST, FAILED},
+    "checkpoint": {"settings.json", "choice.json", BEST, LAST, FAILED, *VIEWS},
     "bundle": {*REQUIRED, *OPTIONAL, "README.md"},
 }
 

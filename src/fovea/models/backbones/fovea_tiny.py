@@ -8,8 +8,8 @@ from fovea.models.backbone import BACKBONES, BackboneInfo
 from fovea.models.backbones.mobilenet_v2 import MobileNetV2, Stages
 from fovea.models.origins import Origin
 
-_STEM, _FEATURES = 24, 512
-_STAGES: Stages = ((1, 16, 1, 1), (4, 24, 2, 2), (4, 40, 3, 2), (4, 80, 4, 2), (4, 112, 2, 1), (4, 192, 3, 1))
+_STEM, _FEATURES = 16, 512
+_STAGES: Stages = ((1, 16, 1, 1), (3, 24, 2, 2), (4, 40, 3, 2), (4, 80, 4, 2), (4, 112, 2, 1), (4, 160, 3, 1))
 
 
 class FoveaTiny(MobileNetV2):
@@ -20,7 +20,7 @@ class FoveaTiny(MobileNetV2):
     BackboneInfo(
         channels=(24, 40, 112, _FEATURES),
         strides=(4, 8, 16, 16),
-        num_parameters=1_773_624,
+        num_parameters=1_556_400,
         image_size_px=80,
         smallest_input_px=32,
         source="our own, of the blocks of arXiv:1801.04381",
