@@ -458,7 +458,7 @@ def test_the_package_ships_weights_that_answer_as_when_they_were_measured() -> N
     assert len(large) < 3_000_000
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     exact, kept = (open_engine(model)(pixels, ("embedding",))["embedding"] for model in (small, large))
-    np.testing.assert_allclose(kept, exact, rtol=0, atol=2e-3 * np.abs(exact).max())  # four times the rounding of float16
+    np.testing.assert_allclose(kept, exact, atol=1e-3 * np.abs(exact).max())
     for word in ("ImageNet", "not in the package"):
         assert word in found.passport.licence
     for word in (

@@ -166,14 +166,14 @@ def show_maps(model: bytes, shape: tuple[int, ...], *, embedding: str = "embeddi
 def half_weights(model: bytes) -> bytes:
     """The same model with its weights kept as float16, half as large; it computes in float32 as before.
 
-    Each weight becomes float16 and a Cast, which an engine folds away when it opens the file. What counts for whole
-    channels (biases) stays exact. For pages that must load over a network.
+    Each weight becomes float16 and a Cast, which an engine folds away when it opens the file. What few numbers decide for whole
+    channels (biases, filters of a single channel) stays exact. For pages that must load over a network.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     graph = (loaded := onnx.load_from_string(model)).graph
-    for tensor in [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1]:
+    for tensor in [each for each in graph.initializer if each.data_type == TensorProto.FLOAT and len(each.dims) > 1 and each.dims[1] > 1]:
         name = f"{tensor.name}.half"
         graph.node.insert(0, helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
         graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), name))
